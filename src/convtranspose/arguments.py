@@ -1,0 +1,497 @@
+"""The one validator: every check of a public argument stands here, with its message.
+
+Rule of this file: a message states the rule with the axis and the two numbers, then what arrived,
+then the way out where there is one. Nothing is allocated before all checks have passed.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from convtranspose import geometry as geo
+from convtranspose.geometry import Geometry, Padding
+
+__all__ = [
+    "MAX_ELEMENTS",
+    "Options",
+    "Problem",
+    "adjoint_problem",
+    "array",
+    "bias_vector",
+    "compute_dtype",
+    "data_format",
+    "gradient_problem",
+    "integers",
+    "options",
+    "output_array",
+    "problem",
+    "threads_count",
+]
+
+MAX_ELEMENTS = 2**46
+"""Arrays of more elements than this are refused: sizes and byte offsets stay far below 2**63."""
+
+MAX_RANK = 3
+_FLOATS = "float32, float64, float16 or ml_dtypes.bfloat16"
+_COMPUTED_IN = {"float32": "float32", "float64": "float64", "float16": "float32", "bfloat16": "float32"}
+_LAYOUTS = {
+    "channels_last": {1: "(n, w, c)", 2: "(n, h, w, c)", 3: "(n, d, h, w, c)"},
+    "channels_first": {1: "(n, c, w)", 2: "(n, c, h, w)", 3: "(n, c, d, h, w)"},
+}
+_KERNELS = {
+    1: "(kw, c_out // groups, c_in)",
+    2: "(kh, kw, c_out // groups, c_in)",
+    3: "(kd, kh, kw, c_out // groups, c_in)",
+}
+
+
+def _integer(value: Any, name: str, given: Any) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an int or a tuple of ints, not a bool. Got {name}={given!r}.")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an int or a tuple of ints, but {value!r} is a "
+            f"{type(value).__name__}. Got {name}={given!r}."
+        ) from None
+
+
+def integers(value: Any, rank: int, name: str, *, minimum: int) -> tuple[int, ...]:
+    """One int per axis from an int or a sequence of ``rank`` ints.
+
+    Raises
+    ------
+    TypeError
+        If something is not an integer.
+    ValueError
+        If the count is not ``rank`` or a number is below ``minimum``.
+
+    Examples
+    --------
+    >>> integers(2, 3, "strides", minimum=1)
+    (2, 2, 2)
+    """
+    if isinstance(value, (str, bytes)) or (isinstance(value, np.ndarray) and value.ndim > 1):
+        raise TypeError(f"{name} must be an int or a tuple of ints. Got {name}={value!r}.")
+    if isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim == 1):
+        numbers = tuple(_integer(v, name, value) for v in value)
+        if len(numbers) != rank:
+            raise ValueError(
+                f"{name} must be one int or {rank} of them, one per spatial axis, "
+                f"but it has {len(numbers)}. Got {name}={value!r}."
+            )
+    else:
+        numbers = (_integer(value, name, value),) * rank
+    for axis, number in enumerate(numbers):
+        if number < minimum:
+            raise ValueError(
+                f"{name} must be at least {minimum} on every axis, but on axis {axis} "
+                f"it is {number}. Got {name}={value!r}."
+            )
+        if number >= MAX_ELEMENTS:
+            raise ValueError(
+                f"{name} must be below 2**46 on every axis, but on axis {axis} it is {number}."
+            )
+    return numbers
+
+
+def data_format(value: Any) -> str:
+    """``"channels_last"`` or ``"channels_first"``; ``None`` means ``"channels_last"``."""
+    if value is None:
+        return "channels_last"
+    if isinstance(value, str) and value.lower() in _LAYOUTS:
+        return value.lower()
+    raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Got {value!r}.")
+
+
+def _padding(value: Any, rank: int) -> Padding:
+    if isinstance(value, str):
+        if value.lower() in ("valid", "same"):
+            return value.lower()
+    elif isinstance(value, Sequence) and len(value) == rank:
+        pairs = []
+        for pair in value:
+            if isinstance(pair, (str, bytes)) or not isinstance(pair, Sequence) or len(pair) != 2:
+                break
+            pairs.append((_integer(pair[0], "padding", value), _integer(pair[1], "padding", value)))
+        else:
+            for lo, hi in pairs:
+                if abs(lo) >= MAX_ELEMENTS or abs(hi) >= MAX_ELEMENTS:
+                    raise ValueError(f"padding must be below 2**46 on every axis. Got {value!r}.")
+            return tuple(pairs)
+    raise ValueError(
+        f"padding must be 'valid', 'same' or {rank} crops ((lo, hi), ...), one per spatial axis. "
+        f"Got padding={value!r}."
+    )
+
+
+def _output_padding(value: Any, strides: tuple[int, ...]) -> tuple[int | None, ...]:
+    rank = len(strides)
+    if value is None:
+        return (None,) * rank
+    numbers = integers(value, rank, "output_padding", minimum=0)
+    for axis, (op, s) in enumerate(zip(numbers, strides, strict=True)):
+        if op >= s:
+            raise ValueError(
+                f"output_padding must be smaller than the stride on every axis, but on axis {axis} "
+                f"it is {op} with stride {s}. Got output_padding={value!r}, strides={strides}. "
+                f"To add more at the end, crop by a negative number: padding=((lo, -{op}), ...)."
+            )
+    return numbers
+
+
+def compute_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
+    """Type in which an array of ``dtype`` is computed: float32, or float64 for float64."""
+    try:
+        return np.dtype(_COMPUTED_IN[dtype.name])
+    except KeyError:
+        raise TypeError(
+            f"{name} must be {_FLOATS}, but it is {dtype}. Convert it: {name}.astype('float32')."
+        ) from None
+
+
+def array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+    """``value`` as a native-endian floating-point array; lists of numbers become float32."""
+    if not isinstance(value, np.ndarray):
+        foreign = not isinstance(value, (list, tuple, float, int, np.generic))
+        value = np.asarray(value)
+        if value.dtype == object:
+            raise TypeError(f"{name} must be an array of {_FLOATS}, not {type(value).__name__} objects.")
+        if not foreign:
+            value = value.astype(np.float32)
+    compute_dtype(value.dtype, name)
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    return value
+
+
+def threads_count(value: Any) -> int:
+    """A thread count; 0 means the default (environment, then CPU affinity)."""
+    if value is None:
+        return 0
+    count = _integer(value, "threads", value)
+    if not 1 <= count <= 1024:
+        raise ValueError(f"threads must be between 1 and 1024, or None for the default. Got {count}.")
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The arguments of a call that do not depend on the input, checked and normalised.
+
+    Made by :func:`options`.
+    """
+
+    rank: int
+    kernel_shape: tuple[int, ...]  # (*k, c_out // groups, c_in)
+    strides: tuple[int, ...]
+    padding: Padding
+    output_padding: tuple[int | None, ...]
+    data_format: str
+    dilation_rate: tuple[int, ...]
+    groups: int
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """Kernel taps per axis."""
+        return self.kernel_shape[:-2]
+
+    @property
+    def c_in(self) -> int:
+        """Input channels."""
+        return self.kernel_shape[-1]
+
+    @property
+    def c_out(self) -> int:
+        """Output channels."""
+        return self.kernel_shape[-2] * self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Options together with the sizes of one input: everything but the data."""
+
+    options: Options
+    batch: int
+    geometry: Geometry
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input in its data format."""
+        return self._shape(self.geometry.input_sizes, self.options.c_in)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output in its data format."""
+        return self._shape(self.geometry.output_sizes, self.options.c_out)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications of the definition, before the crop."""
+        total = self.batch * self.options.c_in * self.options.c_out // self.options.groups
+        for axis in self.geometry:
+            total *= axis.i * axis.k
+        return total
+
+    def _shape(self, sizes: tuple[int, ...], channels: int) -> tuple[int, ...]:
+        if self.options.data_format == "channels_last":
+            return (self.batch, *sizes, channels)
+        return (self.batch, channels, *sizes)
+
+
+def options(
+    kernel_shape: tuple[int, ...],
+    strides: Any = 1,
+    padding: Any = "valid",
+    output_padding: Any = None,
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+    groups: Any = 1,
+) -> Options:
+    """Check everything that does not depend on the input.
+
+    >>> options((3, 3, 16, 8), 2, "same").strides
+    (2, 2)
+    """
+    try:
+        # The same layer asks the same question at every call; its answer is immutable.
+        return _options(kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+    return _options.__wrapped__(
+        kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups
+    )
+
+
+@lru_cache(maxsize=256, typed=True)
+def _options(
+    kernel_shape: tuple[int, ...],
+    strides: Any,
+    padding: Any,
+    output_padding: Any,
+    layout: Any,
+    dilation_rate: Any,
+    groups: Any,
+) -> Options:
+    rank = len(kernel_shape) - 2
+    if not 1 <= rank <= MAX_RANK:
+        raise ValueError(
+            f"kernel must have 3, 4 or 5 axes, (*kernel_size, c_out // groups, c_in), for 1, 2 or 3 "
+            f"spatial axes, but it has {len(kernel_shape)}. Got kernel of shape {kernel_shape}."
+        )
+    for axis, k in enumerate(kernel_shape[:-2]):
+        if k < 1:
+            raise ValueError(
+                f"kernel must have at least one tap on every axis, but on axis {axis} it has {k}. "
+                f"Got kernel of shape {kernel_shape}."
+            )
+    if min(kernel_shape[-2:]) < 1:
+        raise ValueError(
+            f"kernel must have at least one channel on both sides. "
+            f"Got kernel {_KERNELS[rank]} = {kernel_shape}."
+        )
+    g = _integer(groups, "groups", groups)
+    if g < 1 or kernel_shape[-1] % g:
+        raise ValueError(
+            f"groups must divide the input channels, but {kernel_shape[-1]} channels do not split "
+            f"into {g} groups. Got kernel {_KERNELS[rank]} = {kernel_shape}."
+        )
+    s = integers(strides, rank, "strides", minimum=1)
+    checked = Options(
+        rank=rank,
+        kernel_shape=kernel_shape,
+        strides=s,
+        padding=_padding(padding, rank),
+        output_padding=_output_padding(output_padding, s),
+        data_format=data_format(layout),
+        dilation_rate=integers(dilation_rate, rank, "dilation_rate", minimum=1),
+        groups=g,
+    )
+    for axis, (k, d) in enumerate(zip(checked.kernel_sizes, checked.dilation_rate, strict=True)):
+        if geo.effective_kernel(k, d) >= MAX_ELEMENTS:
+            raise ValueError(
+                f"the dilated kernel must be shorter than 2**46, but on axis {axis} "
+                f"{k} taps with dilation {d} reach beyond it."
+            )
+    return checked
+
+
+def _split(shape: tuple[int, ...], layout: str) -> tuple[int, tuple[int, ...], int]:
+    if layout == "channels_last":
+        return shape[0], shape[1:-1], shape[-1]
+    return shape[0], shape[2:], shape[1]
+
+
+def _check_rank(name: str, shape: tuple[int, ...], opts: Options) -> None:
+    if len(shape) != opts.rank + 2:
+        raise ValueError(
+            f"{name} must have {opts.rank + 2} axes {_LAYOUTS[opts.data_format][opts.rank]} for a "
+            f"kernel of {opts.rank} spatial axes, but it has {len(shape)}. Got {name} of shape "
+            f"{shape}, kernel {_KERNELS[opts.rank]} = {opts.kernel_shape}."
+        )
+
+
+def _check_channels(name: str, shape: tuple[int, ...], opts: Options, channels: int, wanted: int) -> None:
+    if channels != wanted:
+        kind = "output" if name == "outputs" or wanted != opts.c_in else "input"
+        raise ValueError(
+            f"kernel expects {wanted} {kind} channels, but {name} has {channels}. Got {name} "
+            f"{_LAYOUTS[opts.data_format][opts.rank]} = {shape} with data_format="
+            f"{opts.data_format!r}, kernel {_KERNELS[opts.rank]} = {opts.kernel_shape}, "
+            f"groups={opts.groups}."
+        )
+
+
+def _check_sizes(name: str, shape: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    for axis, size in enumerate(sizes):
+        if size < 1:
+            raise ValueError(
+                f"{name} must have at least one sample on every spatial axis, but on axis {axis} "
+                f"it has {size}. Got {name} of shape {shape}."
+            )
+
+
+def _check_total(what: str, shape: tuple[int, ...]) -> None:
+    total = 1
+    for size in shape:
+        total *= max(size, 1)
+    if total > MAX_ELEMENTS:
+        raise ValueError(
+            f"{what} would have {total} elements, more than the limit of 2**46. Got {what} of shape "
+            f"{shape}. Work on pieces of it."
+        )
+
+
+def problem(opts: Options, input_shape: tuple[int, ...], name: str = "inputs") -> Problem:
+    """Check an input shape against the options and fix all sizes.
+
+    >>> problem(options((3, 3, 16, 8), 2, "same"), (1, 5, 7, 8)).output_shape
+    (1, 10, 14, 16)
+    """
+    _check_rank(name, input_shape, opts)
+    batch, sizes, channels = _split(input_shape, opts.data_format)
+    _check_channels(name, input_shape, opts, channels, opts.c_in)
+    _check_sizes(name, input_shape, sizes)
+    g = geo.geometry(
+        sizes, opts.kernel_sizes, opts.strides, opts.padding, opts.output_padding, opts.dilation_rate
+    )
+    for axis, a in enumerate(g):
+        if a.o < 0:
+            raise ValueError(
+                f"padding must not crop more than the full output, but on axis {axis} it crops "
+                f"{a.lo} + {a.hi} of {a.full} samples. Got padding={opts.padding!r}, "
+                f"{name} of shape {input_shape}."
+            )
+    checked = Problem(opts, batch, g)
+    _check_total("the output", checked.output_shape)
+    return checked
+
+
+def adjoint_problem(opts: Options, output_shape: tuple[int, ...], name: str = "inputs") -> Problem:
+    """Fix all sizes from the shape of the *output* of the transposed convolution."""
+    _check_rank(name, output_shape, opts)
+    batch, sizes, channels = _split(output_shape, opts.data_format)
+    _check_channels(name, output_shape, opts, channels, opts.c_out)
+    g = geo.adjoint_geometry(
+        sizes, opts.kernel_sizes, opts.strides, opts.padding, opts.output_padding, opts.dilation_rate
+    )
+    if isinstance(g, int):
+        axis = geo.geometry(
+            (1,) * opts.rank,
+            opts.kernel_sizes,
+            opts.strides,
+            opts.padding,
+            opts.output_padding,
+            opts.dilation_rate,
+        ).axes[g]
+        below = axis.o + (sizes[g] - axis.o) // axis.s * axis.s
+        legal = [length for length in (below, below + axis.s) if length >= axis.o]
+        raise ValueError(
+            f"{name} must have a length that conv_transpose gives, {axis.o} + a multiple of the "
+            f"stride {axis.s}, but on axis {g} it has {sizes[g]}. Nearest legal: "
+            f"{' or '.join(map(str, legal)) or axis.o}. Got {name} of shape {output_shape}, "
+            f"strides={opts.strides}, padding={opts.padding!r}."
+        )
+    checked = Problem(opts, batch, g)
+    _check_total("the result", checked.input_shape)
+    return checked
+
+
+def gradient_problem(
+    input_shape: tuple[int, ...], output_shape: tuple[int, ...], kernel_size: Any, **given: Any
+) -> Problem:
+    """Fix all sizes from an input, an output and the size of the kernel between them."""
+    rank = len(input_shape) - 2
+    if not 1 <= rank <= MAX_RANK or len(output_shape) != rank + 2:
+        raise ValueError(
+            f"inputs and outputs must both have 3, 4 or 5 axes. Got inputs of shape {input_shape}, "
+            f"outputs of shape {output_shape}."
+        )
+    layout = data_format(given.get("data_format"))
+    groups = _integer(given.get("groups", 1), "groups", given.get("groups", 1))
+    c_in, c_out = _split(input_shape, layout)[2], _split(output_shape, layout)[2]
+    if groups < 1 or c_out % groups:
+        raise ValueError(
+            f"groups must divide the output channels, but {c_out} channels do not split into "
+            f"{groups} groups. Got outputs of shape {output_shape}."
+        )
+    k = integers(kernel_size, rank, "kernel_size", minimum=1)
+    checked = problem(options((*k, c_out // groups, c_in), **given), input_shape)
+    if checked.output_shape != output_shape:
+        raise ValueError(
+            f"outputs must have the shape {checked.output_shape} that conv_transpose gives for inputs "
+            f"of shape {input_shape}, but it has {output_shape}. Got kernel_size={k}, "
+            f"strides={checked.options.strides}, padding={checked.options.padding!r}."
+        )
+    _check_total("the kernel", checked.options.kernel_shape)
+    return checked
+
+
+def output_array(
+    out: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    inputs: Sequence[np.ndarray[Any, np.dtype[Any]]],
+) -> np.ndarray[Any, np.dtype[Any]]:
+    """``out`` after its checks, or a new array where it is ``None``."""
+    if out is None:
+        try:
+            return np.empty(shape, dtype)
+        except MemoryError:
+            size = dtype.itemsize
+            for n in shape:
+                size *= n
+            raise MemoryError(
+                f"the output of shape {shape} and type {dtype} needs {size / 2**30:.1f} GiB, more "
+                f"than this machine gives. Work on pieces of it."
+            ) from None
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        got = f"{out.dtype} array of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be a {dtype} array of shape {shape}. Got {got}.")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable, but it is read-only.")
+    if 0 in out.strides and out.size > 1 and any(
+        st == 0 and n > 1 for st, n in zip(out.strides, out.shape, strict=True)
+    ):
+        raise ValueError("out must not be a broadcast array: its elements share memory.")
+    if any(np.may_share_memory(out, x) and np.shares_memory(out, x, max_work=10_000) for x in inputs):
+        raise ValueError("out must not share memory with inputs, kernel or bias.")
+    return out
+
+
+def bias_vector(bias: Any, c_out: int, dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """``bias`` as a contiguous vector of the computing type, or ``None``."""
+    if bias is None:
+        return None
+    vector = array(bias, "bias")
+    if vector.shape != (c_out,):
+        raise ValueError(f"bias must have the shape ({c_out},), one number per output channel. Got {vector.shape}.")
+    return np.ascontiguousarray(vector, dtype)

@@ -1,0 +1,184 @@
+"""Plans: everything that can be decided before the data arrives.
+
+A :class:`Plan` holds checked options and packed weights. Running it only touches data: a new input
+*size* costs one small computation of lengths, never a new packing. The choice between the native
+kernels and the NumPy path is made here, once per process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from convtranspose import _numpy_path, activations
+from convtranspose import arguments as args
+from convtranspose.geometry import Geometry
+
+__all__ = ["Operator", "Plan", "kernel_gradient", "native_module", "operator"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Operator(Protocol):
+    """What the NumPy path and the native module both offer."""
+
+    def run(
+        self, x: Array, out: Array, geometry: Geometry, bias: Array | None, layout: str, threads: int, /
+    ) -> None:
+        """Compute ``out`` from ``x``."""
+
+    def workspace_bytes(self, geometry: Geometry, layout: str, threads: int, /) -> int:
+        """Scratch memory of a run."""
+
+    def explain(self, geometry: Geometry, layout: str, /) -> str:
+        """What runs and why."""
+
+
+def _load_native() -> tuple[ModuleType | None, str]:
+    if os.environ.get("CONVTRANSPOSE_NATIVE", "1") == "0":
+        return None, "switched off by CONVTRANSPOSE_NATIVE=0"
+    try:
+        from convtranspose import _core
+    except ImportError as error:
+        return None, str(error)
+    return _core, ""
+
+
+native_module, native_absence = _load_native()
+"""The compiled module, or ``None`` and the reason for its absence."""
+
+
+def operator(
+    kind: str, kernel: Array, strides: tuple[int, ...], dilations: tuple[int, ...], groups: int
+) -> Operator:
+    """A packed ``"forward"`` or ``"adjoint"`` operator, native where possible."""
+    make = _numpy_path.Operator if native_module is None else native_module.Operator
+    return cast(Operator, make(kind, kernel, strides, dilations, groups))
+
+
+def kernel_gradient(
+    x: Array, y: Array, out: Array, geometry: Geometry, groups: int, layout: str, threads: int
+) -> None:
+    """Kernel gradient into ``out``, native where possible."""
+    run = _numpy_path.kernel_gradient if native_module is None else native_module.kernel_gradient
+    run(x, y, out, geometry, groups, layout, threads)
+
+
+class Plan:
+    """A transposed convolution with its kernel checked and packed: run it at any input size.
+
+    Made by :func:`convtranspose.plan`. Immutable; may be used by many threads at once.
+
+    Attributes
+    ----------
+    options : Options
+        The checked arguments.
+    dtype : dtype
+        Type of inputs and outputs.
+
+    Examples
+    --------
+    >>> import numpy as np, convtranspose
+    >>> p = convtranspose.plan(np.ones((3, 3, 1, 1), "float32"), strides=2, padding="same")
+    >>> p(np.ones((1, 2, 2, 1), "float32"))[0, :, :, 0]
+    array([[1., 1., 2., 1.],
+           [1., 1., 2., 1.],
+           [2., 2., 4., 2.],
+           [1., 1., 2., 1.]], dtype=float32)
+    """
+
+    __slots__ = ("_activation", "_bias", "_compute", "_kind", "_operator", "_sizes", "dtype", "options")
+
+    def __init__(
+        self,
+        kind: str,
+        kernel: Array,
+        options: args.Options,
+        bias: Any = None,
+        activation: str | Callable[[Array], Array] | None = None,
+    ) -> None:
+        self.options = options
+        self.dtype = kernel.dtype
+        self._kind = kind
+        self._compute = args.compute_dtype(kernel.dtype, "kernel")
+        self._bias = args.bias_vector(bias, options.c_out, self._compute)
+        self._activation = None if activation is None else activations.get(activation)
+        self._operator = operator(
+            kind,
+            kernel.astype(self._compute, copy=False),
+            options.strides,
+            options.dilation_rate,
+            options.groups,
+        )
+        self._sizes: dict[tuple[int, ...], args.Problem] = {}
+
+    def problem(self, input_shape: tuple[int, ...]) -> args.Problem:
+        """All sizes of a run on inputs of this shape, checked; remembered for the next call."""
+        known = self._sizes.get(input_shape)
+        if known is None:
+            check = args.problem if self._kind == "forward" else args.adjoint_problem
+            known = check(self.options, input_shape)
+            if len(self._sizes) >= 256:  # lengths that change at every call must not pile up
+                self._sizes.clear()
+            self._sizes[input_shape] = known
+        return known
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the result for inputs of this shape."""
+        known = self.problem(tuple(input_shape))
+        return known.output_shape if self._kind == "forward" else known.input_shape
+
+    def workspace_bytes(self, input_shape: tuple[int, ...], threads: int | None = None) -> int:
+        """Scratch memory of a run in bytes, beside input, output and the packed weights."""
+        known = self.problem(tuple(input_shape))
+        return self._operator.workspace_bytes(
+            known.geometry, self.options.data_format, args.threads_count(threads)
+        )
+
+    def explain(self, input_shape: tuple[int, ...]) -> str:
+        """What runs for inputs of this shape, and why, in words."""
+        known = self.problem(tuple(input_shape))
+        return self._operator.explain(known.geometry, self.options.data_format)
+
+    def __call__(self, inputs: Any, *, out: Array | None = None, threads: int | None = None) -> Array:
+        """Run the plan.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (n, *i, c_in) or (n, c_in, *i)
+            In the plan's data format and type; any memory layout.
+        out : ndarray, optional
+            Where to write; must not share memory with the inputs.
+        threads : int, optional
+            Threads to use; ``None`` takes ``CONVTRANSPOSE_NUM_THREADS``, ``OMP_NUM_THREADS`` or
+            the CPUs this process may use. The bits of the result do not depend on it.
+
+        Returns
+        -------
+        ndarray, shape (n, *o, c_out) or (n, c_out, *o)
+            ``out``, or a new array.
+        """
+        x = args.array(inputs, "inputs")
+        if x.dtype != self.dtype:
+            raise TypeError(
+                f"inputs and kernel must have the same type, but inputs is {x.dtype} and kernel is "
+                f"{self.dtype}. Convert one: inputs.astype('{self.dtype}')."
+            )
+        known = self.problem(x.shape)
+        workers = args.threads_count(threads)
+        shape = known.output_shape if self._kind == "forward" else known.input_shape
+        result = args.output_array(out, shape, self.dtype, (x,) if out is not None else ())
+        target = result
+        if self._compute != self.dtype:
+            x = x.astype(self._compute)
+            target = args.output_array(None, shape, self._compute, ())
+        self._operator.run(x, target, known.geometry, self._bias, self.options.data_format, workers)
+        if self._activation is not None:
+            target[...] = self._activation(target)
+        if target is not result:
+            result[...] = target
+        return result
