@@ -90,7 +90,7 @@ class Operator:
             out += bias
 
     def _split(self, a: Array) -> Array:
-        return a.reshape(*a.shape[:-1], self._groups, 1, -1)
+        return a.reshape(*a.shape[:-1], self._groups, 1, a.shape[-1] // self._groups)
 
     def _forward(self, x: Array, out: Array, geometry: Geometry) -> None:
         out[...] = 0  # phases without taps, and zeros that a negative crop adds
@@ -106,7 +106,7 @@ class Operator:
                     tuple(r[4] for r in row)
                 ]
             places = tuple(slice(f, None, a.s) for f, a in zip(first, geometry, strict=True))
-            out[places] = acc.reshape(*counts, -1)
+            out[places] = acc.reshape(*counts, out.shape[-1])
 
     def _adjoint(self, y: Array, out: Array, geometry: Geometry) -> None:
         y = self._split(y)
