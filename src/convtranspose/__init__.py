@@ -9,7 +9,7 @@ from convtranspose.ops import (
     conv_transpose_vjp,
     plan,
 )
-from convtranspose.plan import Plan
+from convtranspose.plans import Plan
 
 __version__ = "0.1.0"
 

@@ -2,7 +2,7 @@
 
 The same phases as the native kernels: every phase is a sum of a few matrix products over shifted
 windows of the input, written once to its places in the output. The classes here and those of
-``_core`` have the same methods; :mod:`convtranspose.plan` chooses between them.
+``_core`` have the same methods; :mod:`convtranspose.plans` chooses between them.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convtranspose import arguments as args
-from convtranspose import plan as _plan
-from convtranspose.plan import Plan
+from convtranspose import plans
+from convtranspose.plans import Plan
 
 __all__ = [
     "Gradients",
@@ -312,7 +312,7 @@ def conv_transpose_kernel_gradient(
     compute = args.compute_dtype(x.dtype, "inputs")
     direct = compute == x.dtype and result.flags.c_contiguous
     target = result if direct else args.output_array(None, opts.kernel_shape, compute, ())
-    _plan.kernel_gradient(
+    plans.kernel_gradient(
         x.astype(compute, copy=False),
         y.astype(compute, copy=False),
         target,
