@@ -1,0 +1,137 @@
+// Plain structs that the native parts share. No Python here, no threads, no containers.
+//
+// Forward and adjoint are one operation to the engine: every destination sample is a sum over taps of
+// source samples times a matrix of channels. Per axis, destination j of a phase is dst0 + j * dst_step,
+// and tap t reads source offset[t] + j * src_step:
+//
+//   forward  one phase per residue of the stride, dst_step = s, src_step = 1
+//   adjoint  one phase,                           dst_step = 1, src_step = s
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace ct {
+
+using index = std::int64_t;
+
+constexpr int kAxes = 3;  // d, h, w; missing leading axes have length one
+
+enum class Kind { forward, adjoint };
+
+// Arithmetic of one axis, as convtranspose.geometry.Axis has it.
+struct Axis {
+  index i = 1, k = 1, s = 1, d = 1, lo = 0, o = 1;
+};
+
+// An array of five axes n, d, h, w, c in elements, in any memory order.
+template <class T>
+struct View {
+  T* data = nullptr;
+  index n = 1, c = 1;
+  index size[kAxes] = {1, 1, 1};
+  index stride_n = 0, stride_c = 1;
+  index stride[kAxes] = {0, 0, 0};
+};
+
+// What a micro-kernel of the channel method gets: one tile of positions by one panel of channels.
+//   dst[m, :] = bias + sum over taps t, channels c of src[offset[t] + m * src_stride + c] * weights[t, c, :]
+template <class T>
+struct ChannelTile {
+  const T* src;
+  index src_stride;             // between neighbouring positions of the tile
+  index channels;               // source channels
+  index taps;
+  const index* src_offset;      // per tap, in elements
+  const index* weight_offset;   // per tap, in elements
+  const T* weights;             // packed: (tap, channel, panel)
+  const T* bias;                // one panel, never null
+  T* dst;
+  index dst_stride;             // between neighbouring positions
+  index dst_stride_c;           // between neighbouring channels
+  index columns;                // channels to store, at most one panel
+};
+
+// What a micro-kernel of the kernel gradient gets: a tile of the sums a^T b over rows of positions.
+//   dst[m, v] += sum over rows r, positions j of a[r, j, m] * b[r, j, v]
+template <class T>
+struct GradientTile {
+  index rows;
+  const T* const* a;            // per row: broadcast side
+  const T* const* b;            // per row: vector side
+  const index* count;           // positions per row
+  index a_offset, b_offset;     // of the tile's first channels, in elements
+  index a_step, b_step;         // between neighbouring positions
+  T* dst;
+  index dst_stride_m, dst_stride_v;
+  index columns;                // of b to store, at most one panel
+};
+
+// What a micro-kernel of the row method gets: vectors of neighbouring positions in planar memory.
+//   dst[m, p] = bias[m] + sum over taps t, channels c of
+//               src[offset[t] + c * src_stride_c + p] * weights[t, c, m]
+template <class T>
+struct RowTile {
+  const T* src;
+  index src_stride_c;
+  index channels;
+  index taps;
+  const index* src_offset;
+  const index* weight_offset;
+  const T* weights;             // packed: (tap, channel, m)
+  const T* bias;                // m numbers
+  T* dst;                       // (m, positions), contiguous rows of dst_stride
+  index dst_stride;
+};
+
+// Element-wise method of depthwise layers, vectors along the channels of channels-last memory.
+//   dst[m, :] = bias + sum over taps t of src[offset[t] + m * src_stride + :] * weights[t, :]
+template <class T>
+struct DepthwiseTile {
+  const T* src;
+  index src_stride;
+  index taps;
+  const index* src_offset;
+  const index* weight_offset;
+  const T* weights;
+  const T* bias;
+  T* dst;
+  index dst_stride;
+  index positions;
+  index channels;
+};
+
+// The kernels of one element type on one path. Tables are indexed by size - 1.
+template <class T>
+struct KernelTable {
+  static constexpr int kMaxPositions = 16, kMaxVectors = 2, kMaxRows = 8;
+  int lanes;                    // elements per vector
+  int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
+  void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
+  void (*gradient[kMaxVectors][kMaxPositions])(const GradientTile<T>&);
+  int row_vectors[kMaxRows];    // vectors per tile of the row method with m rows
+  void (*row[kMaxRows])(const RowTile<T>&);
+  void (*depthwise)(const DepthwiseTile<T>&);
+  // (rows, columns) with row stride -> its transpose, both element strides 1 inside
+  void (*transpose)(const T* src, index src_stride, index rows, index columns, T* dst, index dst_stride);
+  // dst[s * j + r] = src[r][j] for r < s: s rows become one
+  void (*interleave)(const T* src, index src_stride, index s, index count, T* dst);
+  double (*fma_chain)(index iterations);  // returns something that depends on every sum
+  index fma_chain_flops;                  // per iteration
+};
+
+// One instruction-set build of all kernels.
+struct Path {
+  const char* name;
+  const char* description;
+  const KernelTable<float>* f32;
+  const KernelTable<double>* f64;
+};
+
+template <class T>
+const KernelTable<T>& kernels(const Path& path);
+template <>
+inline const KernelTable<float>& kernels<float>(const Path& path) { return *path.f32; }
+template <>
+inline const KernelTable<double>& kernels<double>(const Path& path) { return *path.f64; }
+
+}  // namespace ct

@@ -1,0 +1,545 @@
+// The channel method: packing, scheduling and running.
+//
+// A task is one block of destinations (a box of q-space, one image or several) times one run of panels.
+// It copies the source window of its block into zero-padded scratch memory where borders or the
+// memory layout need it, then passes all panels and phases over it: every destination is written once,
+// by one task, in one order of sums, so the bits depend neither on threads nor on how blocks are cut.
+#include "engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "cpu.h"
+
+namespace ct {
+
+template <class T>
+Buffer<T>::Buffer(index count) : count_(count) {
+  const std::size_t bytes = (std::size_t(count) * sizeof(T) + 127) / 64 * 64;
+  void* p = std::aligned_alloc(64, bytes);
+  if (!p) throw std::bad_alloc();
+  data_.reset(static_cast<T*>(p));
+}
+
+template <class T>
+void Buffer<T>::Free::operator()(T* p) const { std::free(p); }
+
+template class Buffer<float>;
+template class Buffer<double>;
+
+namespace {
+
+index ceil_div(index a, index b) { return (a + b - 1) / b; }
+index floor_div(index a, index b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+// The phase structure of one axis: which taps meet which residue class of destinations.
+std::vector<AxisClass> classify(Kind kind, index k, index s, index d) {
+  std::vector<AxisClass> classes(kind == Kind::forward ? s : 1);
+  for (index r = 0; r < index(classes.size()); ++r) classes[r].residue = r;
+  for (index t = 0; t < k; ++t) {
+    if (kind == Kind::forward)
+      classes[t * d % s].taps.push_back({t, t * d / s});
+    else
+      classes[0].taps.push_back({t, t * d});
+  }
+  index before = 0;
+  for (auto& c : classes) {
+    c.taps_before = before;
+    before += index(c.taps.size());
+  }
+  return classes;
+}
+
+// A phase of one axis for actual sizes. Destination j is dst0 + j * dst_step for j < count; tap t of the
+// class reads source shift_sign * shift + source0 + j * src_step.
+struct Phase {
+  const AxisClass* cls;
+  index dst0, count;
+  index q0;          // q of j = 0; blocks are cut in q
+  index source0;     // source position of a tap with shift 0 at j = 0
+};
+
+struct AxisSchedule {
+  std::vector<Phase> phases;  // those with destinations
+  index dst_step, src_step, src_size;
+  int shift_sign;
+  index q_begin = 0, q_end = 0;
+
+  index source(const Phase& p, const AxisTap& tap, index j) const {
+    return p.source0 + j * src_step + shift_sign * tap.shift;
+  }
+  // Destinations [begin, end) of a phase inside the block [q, q_stop).
+  void range(const Phase& p, index q, index q_stop, index& begin, index& end) const {
+    begin = std::max<index>(0, q - p.q0);
+    end = std::min(p.count, q_stop - p.q0);
+  }
+  // Part of [begin, end) where at least one tap meets the source.
+  void covered(const Phase& p, index& begin, index& end) const {
+    index lo = end, hi = begin;
+    for (const AxisTap& tap : p.cls->taps) {
+      const index at0 = source(p, tap, 0);
+      lo = std::min(lo, std::max(begin, ceil_div_signed(-at0, src_step)));
+      hi = std::max(hi, std::min(end, ceil_div_signed(src_size - at0, src_step)));
+    }
+    if (lo >= hi) {
+      end = begin;
+      return;
+    }
+    begin = lo;
+    end = hi;
+  }
+  static index ceil_div_signed(index a, index b) { return -floor_div(-a, b); }
+
+  // Source positions [lo, hi) that the covered destinations of a block read, halo included.
+  void window(index q, index q_stop, index& lo, index& hi) const {
+    lo = INT64_MAX;
+    hi = INT64_MIN;
+    for (const Phase& p : phases) {
+      index begin, end;
+      range(p, q, q_stop, begin, end);
+      if (begin >= end) continue;
+      covered(p, begin, end);
+      if (begin >= end) continue;
+      for (const AxisTap& tap : p.cls->taps) {
+        lo = std::min(lo, source(p, tap, begin));
+        hi = std::max(hi, source(p, tap, end - 1) + 1);
+      }
+    }
+    if (lo > hi) lo = hi = 0;
+  }
+};
+
+AxisSchedule schedule_axis(Kind kind, const Axis& a, const std::vector<AxisClass>& classes) {
+  AxisSchedule out;
+  out.q_begin = INT64_MAX;
+  out.q_end = INT64_MIN;
+  if (kind == Kind::forward) {
+    out.dst_step = a.s;
+    out.src_step = 1;
+    out.src_size = a.i;
+    out.shift_sign = -1;
+    for (const AxisClass& c : classes) {
+      const index q0 = -floor_div(c.residue - a.lo, a.s);  // the least q with s * q + r >= lo
+      const index dst0 = a.s * q0 + c.residue - a.lo;
+      if (dst0 >= a.o) continue;
+      out.phases.push_back({&c, dst0, ceil_div(a.o - dst0, a.s), q0, q0});
+    }
+  } else {
+    out.dst_step = 1;
+    out.src_step = a.s;
+    out.src_size = a.o;
+    out.shift_sign = 1;
+    out.phases.push_back({&classes[0], 0, a.i, 0, -a.lo});
+  }
+  for (const Phase& p : out.phases) {
+    out.q_begin = std::min(out.q_begin, p.q0);
+    out.q_end = std::max(out.q_end, p.q0 + p.count);
+  }
+  if (out.phases.empty()) out.q_begin = out.q_end = 0;
+  return out;
+}
+
+index block_budget() {  // bytes of source that a block may hold: about a third of the L2 cache
+  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  return std::clamp<index>(l2 / 3, 64 << 10, 512 << 10);
+}
+
+// Balanced tiles: 16 positions by at most 14 are 8 + 8, not 14 + 2.
+index tile_size(index count, index largest) { return ceil_div(count, ceil_div(count, largest)); }
+
+}  // namespace
+
+template <class T>
+struct Operator<T>::Schedule {
+  AxisSchedule axis[kAxes];
+  bool along_batch;         // positions of a tile are images, else neighbours along w
+  index batch_block, batch_blocks;
+  index block[kAxes], blocks[kAxes];
+  index panel_run, panel_runs;
+  index tasks;
+  index scratch_elements;   // per thread, source window and bias
+};
+
+template <class T>
+Operator<T>::Operator(const Shape& shape, const T* kernel, const Path& path)
+    : shape_(shape), path_(path), table_(kernels<T>(path)), weights_(0) {
+  taps_ = 1;
+  for (int a = 0; a < kAxes; ++a) {
+    classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
+    taps_ *= shape.k[a];
+  }
+  const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
+  src_channels_ = shape.kind == Kind::forward ? ci : co;
+  dst_channels_ = shape.kind == Kind::forward ? co : ci;
+
+  const index lanes = table_.lanes;
+  index at = 0;
+  for (index c = 0; c < dst_channels_;) {
+    const index columns = std::min(dst_channels_ - c, 2 * lanes);
+    const int vectors = columns > lanes ? 2 : 1;
+    panels_.push_back({c, columns, vectors, at});
+    at += taps_ * src_channels_ * vectors * lanes;
+    c += columns;
+  }
+  group_weights_ = at;
+  const index total = taps_ * co * shape.c_in;
+  for (index n = 0; n < total && finite_; ++n) finite_ = std::isfinite(kernel[n]);
+  weights_ = Buffer<T>(group_weights_ * shape.groups);
+
+  struct Packing { Operator* self; const T* kernel; } packing{this, kernel};
+  const index panels = index(panels_.size());
+  parallel_for(
+      shape.groups * panels, total > (1 << 18) ? 0 : 1,
+      [](void* context, index task) {
+        auto& p = *static_cast<Packing*>(context);
+        const index count = index(p.self->panels_.size());
+        p.self->pack(p.kernel, task / count, p.self->panels_[task % count]);
+      },
+      &packing, nullptr);
+}
+
+// Order of a panel: phase (d, h, w), tap (d, h, w), source channel, lane.
+template <class T>
+void Operator<T>::pack(const T* kernel, index group, const Panel& panel) {
+  const index width = panel.vectors * table_.lanes;
+  const index co = shape_.c_out / shape_.groups, ci = shape_.c_in / shape_.groups;
+  T* dst = weights_.data() + group * group_weights_ + panel.weights;
+  for (const AxisClass& cd : classes_[0])
+    for (const AxisClass& ch : classes_[1])
+      for (const AxisClass& cw : classes_[2])
+        for (const AxisTap& td : cd.taps)
+          for (const AxisTap& th : ch.taps)
+            for (const AxisTap& tw : cw.taps) {
+              const index tap =
+                  (td.kernel_index * shape_.k[1] + th.kernel_index) * shape_.k[2] + tw.kernel_index;
+              const T* slice = kernel + tap * co * shape_.c_in + group * ci;  // (co, ci) of c_in
+              if (panel.columns < width)
+                std::memset(dst, 0, sizeof(T) * std::size_t(src_channels_ * width));
+              if (shape_.kind == Kind::forward) {
+                table_.transpose(slice + panel.first * shape_.c_in, shape_.c_in, panel.columns, ci, dst,
+                                 width);
+              } else {
+                for (index c = 0; c < co; ++c)
+                  std::memcpy(dst + c * width, slice + c * shape_.c_in + panel.first,
+                              sizeof(T) * std::size_t(panel.columns));
+              }
+              dst += src_channels_ * width;
+            }
+}
+
+template <class T>
+typename Operator<T>::Schedule Operator<T>::schedule(const View<const T>& src, const Axis (&axes)[kAxes],
+                                                     int threads) const {
+  Schedule s;
+  if (threads < 1) threads = default_threads();
+  for (int a = 0; a < kAxes; ++a) s.axis[a] = schedule_axis(shape_.kind, axes[a], classes_[a]);
+
+  // Which way a tile runs. Along the batch no halo is needed and taps outside of the image cost
+  // nothing; along w any image size fills the tile. Non-finite weights allow no zero halo at all.
+  const index largest = table_.max_positions[panels_[0].vectors - 1];
+  const index row = s.axis[2].phases.empty() ? 1 : s.axis[2].phases[0].count;
+  const auto fill = [&](index count) { return double(tile_size(count, largest)) / (tile_size(count, largest) + 1.0); };
+  s.along_batch = !finite_ || (row < largest && fill(src.n) > fill(row) * (row < 8 ? 0.9 : 1.0));
+
+  index extent[kAxes];
+  for (int a = 0; a < kAxes; ++a) extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
+  const auto window_elements = [&](const index (&block)[kAxes], index images) {
+    index count = images * src_channels_;
+    for (int a = 0; a < kAxes; ++a) {
+      index reach = 0;
+      for (const AxisClass& c : classes_[a])
+        for (const AxisTap& tap : c.taps) reach = std::max(reach, tap.shift);
+      const index windowed = (std::max<index>(block[a], 1) - 1) * s.axis[a].src_step + 1 + reach;
+      count *= a == 2 && !s.along_batch ? windowed : std::min(windowed, s.axis[a].src_size);
+    }
+    return count;
+  };
+
+  const index budget = block_budget() / index(sizeof(T));
+  s.batch_block = s.along_batch ? std::min(src.n, largest * ceil_div(16, largest)) : 1;
+  for (int a = 0; a < kAxes; ++a) s.block[a] = std::max<index>(extent[a], 1);
+  const auto halve = [&](index smallest_w) {
+    for (int a = 0; a < 2; ++a)
+      if (s.block[a] > 1) {
+        s.block[a] = ceil_div(s.block[a], 2);
+        return true;
+      }
+    if (s.block[2] > smallest_w) {
+      s.block[2] = std::max(ceil_div(s.block[2], 2), smallest_w);
+      return true;
+    }
+    return false;
+  };
+  const index smallest_w = s.along_batch ? 1 : 2 * largest;
+  while (window_elements(s.block, s.batch_block) > budget && halve(smallest_w)) {
+  }
+
+  const auto count_tasks = [&] {
+    s.batch_blocks = ceil_div(src.n, std::max<index>(s.batch_block, 1));
+    index count = s.batch_blocks * shape_.groups;
+    for (int a = 0; a < kAxes; ++a) {
+      s.blocks[a] = ceil_div(extent[a], s.block[a]);
+      count *= s.blocks[a];
+    }
+    return count;
+  };
+  const index panels = index(panels_.size());
+  const index wanted = threads > 1 ? 4 * threads : 1;
+  index blocks = count_tasks();
+  s.panel_run = panels;
+  // Few blocks: share out the panels where weights weigh more than pixels, else cut finer.
+  const bool weights_first = group_weights_ > 2 * window_elements(s.block, s.batch_block);
+  if (blocks > 0 && blocks < wanted && weights_first)
+    s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
+  while (blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted && halve(smallest_w))
+    blocks = count_tasks();
+  if (blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted)
+    s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
+  s.panel_runs = ceil_div(panels, s.panel_run);
+  s.tasks = blocks * s.panel_runs;
+  s.scratch_elements = window_elements(s.block, s.batch_block);
+  return s;
+}
+
+template <class T>
+struct Operator<T>::TaskContext {
+  const Operator* self;
+  const Schedule* plan;
+  View<const T> src;
+  View<T> dst;
+  const T* bias;
+};
+
+namespace {
+
+// Where a block finds its source: the array itself, or a zero-padded channels-last copy of a window.
+template <class T>
+struct Source {
+  const T* base;  // of source position 0, 0, 0 and the block's first image
+  index stride_n, stride[kAxes];
+};
+
+template <class T>
+void copy_row(const KernelTable<T>& table, const T* src, index stride_w, index stride_c, index count,
+              index channels, T* dst) {
+  if (stride_c == 1 && stride_w == channels) {
+    std::memcpy(dst, src, sizeof(T) * std::size_t(count * channels));
+  } else if (stride_c == 1) {
+    for (index w = 0; w < count; ++w)
+      std::memcpy(dst + w * channels, src + w * stride_w, sizeof(T) * std::size_t(channels));
+  } else if (stride_w == 1) {
+    table.transpose(src, stride_c, channels, count, dst, channels);
+  } else {
+    for (index w = 0; w < count; ++w)
+      for (index c = 0; c < channels; ++c) dst[w * channels + c] = src[w * stride_w + c * stride_c];
+  }
+}
+
+}  // namespace
+
+template <class T>
+void Operator<T>::run_task(void* context, index task) {
+  const TaskContext& ctx = *static_cast<const TaskContext*>(context);
+  const Operator& self = *ctx.self;
+  const Schedule& plan = *ctx.plan;
+  const View<T>& dst = ctx.dst;
+  const index channels = self.src_channels_;
+
+  // Which block.
+  const index panel_begin = task % plan.panel_runs * plan.panel_run;
+  const index panel_end = std::min(panel_begin + plan.panel_run, index(self.panels_.size()));
+  task /= plan.panel_runs;
+  index q[kAxes], q_stop[kAxes];
+  for (int a = kAxes - 1; a >= 0; --a) {
+    q[a] = plan.axis[a].q_begin + task % plan.blocks[a] * plan.block[a];
+    q_stop[a] = std::min(q[a] + plan.block[a], plan.axis[a].q_end);
+    task /= plan.blocks[a];
+  }
+  const index group = task % self.shape_.groups;
+  const index image = task / self.shape_.groups * plan.batch_block;
+  const index images = std::min(plan.batch_block, ctx.src.n - image);
+
+  // Its source window, [lo, hi) per axis; outside of the source it is halo.
+  index lo[kAxes], hi[kAxes];
+  for (int a = 0; a < kAxes; ++a) plan.axis[a].window(q[a], q_stop[a], lo[a], hi[a]);
+  const bool halo = !plan.along_batch && (lo[2] < 0 || hi[2] > plan.axis[2].src_size);
+  for (int a = 0; a < kAxes; ++a)
+    if (a < 2 || plan.along_batch) {
+      lo[a] = std::max<index>(lo[a], 0);
+      hi[a] = std::max(lo[a], std::min(hi[a], plan.axis[a].src_size));
+    }
+
+  Source<T> source;
+  const T* first = ctx.src.data + image * ctx.src.stride_n + group * channels * ctx.src.stride_c;
+  const int positions_axis = 2;
+  if (ctx.src.stride_c == 1 && !halo) {
+    source.base = first;
+    source.stride_n = ctx.src.stride_n;
+    for (int a = 0; a < kAxes; ++a) source.stride[a] = ctx.src.stride[a];
+  } else {
+    source.stride[2] = channels;
+    source.stride[1] = (hi[2] - lo[2]) * source.stride[2];
+    source.stride[0] = (hi[1] - lo[1]) * source.stride[1];
+    source.stride_n = (hi[0] - lo[0]) * source.stride[0];
+    T* copy = static_cast<T*>(scratch(sizeof(T) * std::size_t(images * source.stride_n + 64)));
+    const index inside = std::max<index>(lo[2], 0);
+    const index inside_end = std::max(inside, std::min(hi[2], plan.axis[2].src_size));
+    T* to = copy;
+    for (index n = 0; n < images; ++n)
+      for (index d = lo[0]; d < hi[0]; ++d)
+        for (index h = lo[1]; h < hi[1]; ++h, to += source.stride[1]) {
+          const T* from = first + n * ctx.src.stride_n + d * ctx.src.stride[0] + h * ctx.src.stride[1] +
+                          inside * ctx.src.stride[2];
+          const std::size_t before = std::size_t((inside - lo[2]) * channels);
+          const std::size_t after = std::size_t((hi[2] - inside_end) * channels);
+          std::memset(to, 0, sizeof(T) * before);
+          copy_row(self.table_, from, ctx.src.stride[2], ctx.src.stride_c, inside_end - inside, channels,
+                   to + before);
+          std::memset(to + source.stride[1] - after, 0, sizeof(T) * after);
+        }
+    source.base = copy - lo[0] * source.stride[0] - lo[1] * source.stride[1] - lo[2] * source.stride[2];
+  }
+
+  // Phases of the block, then its rows; a row's taps are those that meet the source.
+  std::vector<index> src_offset, weight_offset;
+  const std::size_t most = std::size_t(self.taps_);
+  src_offset.reserve(most);
+  weight_offset.reserve(most);
+
+  ChannelTile<T> tile;
+  tile.channels = channels;
+  tile.dst_stride_c = dst.stride_c;
+  T bias[2 * 64 / sizeof(T)];
+  tile.bias = bias;
+
+  for (index pn = panel_begin; pn < panel_end; ++pn) {
+    const Panel& panel = self.panels_[std::size_t(pn)];
+    const index width = panel.vectors * self.table_.lanes;
+    const index channel = group * self.dst_channels_ + panel.first;
+    for (index c = 0; c < width; ++c) bias[c] = ctx.bias && c < panel.columns ? ctx.bias[channel + c] : T(0);
+    tile.columns = panel.columns;
+    tile.weights = self.weights_.data() + group * self.group_weights_ + panel.weights;
+    const auto* kernels = self.table_.channel[panel.vectors - 1];
+    const index largest = self.table_.max_positions[panel.vectors - 1];
+    const index slice = channels * width;  // packed weights of one tap
+
+    for (const Phase& pd : plan.axis[0].phases)
+      for (const Phase& ph : plan.axis[1].phases)
+        for (const Phase& pw : plan.axis[2].phases) {
+          index d0, d1, h0, h1, w0, w1;
+          plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
+          plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
+          plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
+          if (d0 >= d1 || h0 >= h1 || w0 >= w1) continue;
+          index covered0 = w0, covered1 = w1;
+          plan.axis[2].covered(pw, covered0, covered1);
+          const index nh = index(ph.cls->taps.size()), nw = index(pw.cls->taps.size());
+          const index nd = index(pd.cls->taps.size());
+          // Taps of the phases before this one, in packing order.
+          const index phase_taps = pd.cls->taps_before * self.shape_.k[1] * self.shape_.k[2] +
+                                   nd * (ph.cls->taps_before * self.shape_.k[2] + nh * pw.cls->taps_before);
+
+          const auto collect = [&](index jd, index jh, index jw, bool check_w) {
+            src_offset.clear();
+            weight_offset.clear();
+            for (index td = 0; td < nd; ++td) {
+              const index sd = plan.axis[0].source(pd, pd.cls->taps[std::size_t(td)], jd);
+              if (sd < 0 || sd >= plan.axis[0].src_size) continue;
+              for (index th = 0; th < nh; ++th) {
+                const index sh = plan.axis[1].source(ph, ph.cls->taps[std::size_t(th)], jh);
+                if (sh < 0 || sh >= plan.axis[1].src_size) continue;
+                for (index tw = 0; tw < nw; ++tw) {
+                  const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
+                  if (check_w && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
+                  src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] +
+                                       sw * source.stride[2]);
+                  weight_offset.push_back((phase_taps + (td * nh + th) * nw + tw) * slice);
+                }
+              }
+            }
+            tile.taps = index(src_offset.size());
+            tile.src_offset = src_offset.data();
+            tile.weight_offset = weight_offset.data();
+          };
+
+          for (index jd = d0; jd < d1; ++jd)
+            for (index jh = h0; jh < h1; ++jh) {
+              T* row = dst.data + image * dst.stride_n + channel * dst.stride_c +
+                       (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
+                       (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1] +
+                       pw.dst0 * dst.stride[2];
+              const index dst_step = plan.axis[2].dst_step * dst.stride[2];
+              if (plan.along_batch) {
+                tile.src_stride = source.stride_n;
+                tile.dst_stride = dst.stride_n;
+                for (index jw = w0; jw < w1; ++jw) {
+                  collect(jd, jh, jw, true);
+                  const index size = self.finite_ ? tile_size(images, largest) : 1;
+                  for (index n = 0; n < images; n += size) {
+                    const index m = std::min(size, images - n);
+                    tile.src = source.base + n * source.stride_n;
+                    tile.dst = row + jw * dst_step + n * dst.stride_n;
+                    kernels[m - 1](tile);
+                  }
+                }
+                continue;
+              }
+              tile.dst_stride = dst_step;
+              tile.src_stride = plan.axis[2].src_step * source.stride[2];
+              const auto tiles = [&](index begin, index end) {
+                if (begin >= end) return;
+                const index size = tile_size(end - begin, largest);
+                for (index j = begin; j < end; j += size) {
+                  const index m = std::min(size, end - j);
+                  tile.src = source.base + j * tile.src_stride;
+                  tile.dst = row + j * dst_step;
+                  kernels[m - 1](tile);
+                }
+              };
+              collect(jd, jh, 0, false);
+              tiles(covered0, covered1);
+              if (covered0 > w0 || covered1 < w1) {  // where no input reaches: the bias alone
+                tile.taps = 0;
+                tiles(w0, covered0);
+                tiles(std::max(covered0, covered1), w1);
+              }
+            }
+        }
+  }
+  (void)positions_axis;
+}
+
+template <class T>
+bool Operator<T>::run(const View<const T>& src, const View<T>& dst, const Axis (&axes)[kAxes],
+                      const T* bias, int threads, ShouldStop should_stop) const {
+  const Schedule plan = schedule(src, axes, threads);
+  if (src.n == 0 || plan.tasks == 0) return true;
+  TaskContext context{this, &plan, src, dst, bias};
+  return parallel_for(plan.tasks, threads, &run_task, &context, should_stop);
+}
+
+template <class T>
+index Operator<T>::workspace_bytes(const View<const T>& src, const Axis (&axes)[kAxes],
+                                   int threads) const {
+  const Schedule plan = schedule(src, axes, threads);
+  const index workers = std::min<index>(threads < 1 ? default_threads() : threads, std::max<index>(plan.tasks, 1));
+  return workers * plan.scratch_elements * index(sizeof(T));
+}
+
+template <class T>
+std::string Operator<T>::explain(const View<const T>& src, const Axis (&axes)[kAxes], int threads) const {
+  const Schedule plan = schedule(src, axes, threads);
+  std::string text = "channel method on " + std::string(path_.name) + ": vectors of " +
+                     std::to_string(table_.lanes) + " output channels, tiles ";
+  text += plan.along_batch ? "along the batch" : "along the last axis";
+  text += ", " + std::to_string(plan.tasks) + " tasks";
+  return text;
+}
+
+template class Operator<float>;
+template class Operator<double>;
+
+}  // namespace ct

@@ -1,0 +1,69 @@
+// The channel method: vectors along the destination channels, positions broadcast. No zero is
+// multiplied and nothing is gathered: the positions of a tile are one pointer and one stride.
+#pragma once
+#include "../core.h"
+#include "simd.h"
+
+namespace {
+
+using ct::index;
+
+// Writes a tile that does not fill its panel, or whose channels are not neighbours.
+template <class T, int M, int V>
+inline void store_scattered(const Vec<T> (&acc)[M][V], const ct::ChannelTile<T>& a) {
+  constexpr int lanes = Simd<T>::lanes;
+  T panel[V * lanes];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) store(panel + v * lanes, acc[m][v]);
+    T* dst = a.dst + m * a.dst_stride;
+    for (index c = 0; c < a.columns; ++c) dst[c * a.dst_stride_c] = panel[c];
+  }
+}
+
+template <class T, int M, int V>
+void channel_kernel(const ct::ChannelTile<T>& a) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> acc[M][V];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) acc[m][v] = load(a.bias + v * lanes);
+
+  const index s = a.src_stride, channels = a.channels;
+  for (index t = 0; t < a.taps; ++t) {
+    // Positions in threes share a base: five pointers and two strides fit the integer registers.
+    const T* p0 = a.src + a.src_offset[t];
+    const T* p3 = p0 + 3 * s;
+    const T* p6 = p0 + 6 * s;
+    const T* p9 = p0 + 9 * s;
+    const T* p12 = p0 + 12 * s;
+    const T* w = a.weights + a.weight_offset[t];
+    for (index c = 0; c < channels; ++c) {
+      Vec<T> panel[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) panel[v] = load(w + v * lanes);
+      w += V * lanes;
+#pragma GCC unroll 16
+      for (int m = 0; m < M; ++m) {
+        const T* base = m < 3 ? p0 : m < 6 ? p3 : m < 9 ? p6 : m < 12 ? p9 : p12;
+        const Vec<T> x = splat(base[(m % 3) * s]);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) acc[m][v] += x * panel[v];
+      }
+      ++p0, ++p3, ++p6, ++p9, ++p12;
+    }
+  }
+
+  if (a.columns == V * lanes && a.dst_stride_c == 1) {
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) store(a.dst + m * a.dst_stride + v * lanes, acc[m][v]);
+  } else {
+    store_scattered<T, M, V>(acc, a);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,56 @@
+// All kernels of one path. Compiled once per instruction set, with CT_PATH as its namespace.
+// Only our own headers here: a standard header would leak code of this instruction set into symbols
+// that the whole library shares.
+#include "../core.h"
+#include "channel.h"
+#include "gradient.h"
+#include "move.h"
+#include "simd.h"
+
+namespace ct {
+namespace CT_PATH {
+namespace {
+
+// Largest tile whose sums, panel and one broadcast fit the vector registers.
+template <int V>
+constexpr int positions() {
+  return kRegisters == 32 ? (V == 1 ? 14 : 14) : (V == 1 ? 12 : 6);
+}
+
+template <class T>
+KernelTable<T> make() {
+  KernelTable<T> t = {};
+  t.lanes = Simd<T>::lanes;
+  t.max_positions[0] = positions<1>();
+  t.max_positions[1] = positions<2>();
+#define CT_ENTRY(m)                                          \
+  if constexpr (m <= positions<1>()) {                       \
+    t.channel[0][m - 1] = channel_kernel<T, m, 1>;           \
+    t.gradient[0][m - 1] = gradient_kernel<T, m, 1>;         \
+  }                                                          \
+  if constexpr (m <= positions<2>()) {                       \
+    t.channel[1][m - 1] = channel_kernel<T, m, 2>;           \
+    t.gradient[1][m - 1] = gradient_kernel<T, m, 2>;         \
+  }
+#include "kernels.inc"
+#undef CT_ENTRY
+  t.transpose = transpose<T>;
+  t.fma_chain = fma_chain<T>;
+  t.fma_chain_flops = 2 * kPeakChains * Simd<T>::lanes;
+  return t;
+}
+
+}  // namespace
+
+const KernelTable<float>* table_f32() {
+  static const KernelTable<float> table = make<float>();
+  return &table;
+}
+
+const KernelTable<double>* table_f64() {
+  static const KernelTable<double> table = make<double>();
+  return &table;
+}
+
+}  // namespace CT_PATH
+}  // namespace ct

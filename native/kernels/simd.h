@@ -1,0 +1,42 @@
+// Vectors by the GCC/Clang vector extensions: one source for every instruction set.
+// Everything here is compiled once per path, so it lives in an anonymous namespace.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
+#endif
+
+template <class T>
+struct Simd {
+  static constexpr int lanes = kVectorBytes / int(sizeof(T));
+  typedef T Vector __attribute__((vector_size(kVectorBytes)));
+  typedef T Unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+};
+
+template <class T>
+using Vec = typename Simd<T>::Vector;
+
+template <class T>
+inline Vec<T> load(const T* p) { return *reinterpret_cast<const typename Simd<T>::Unaligned*>(p); }
+
+template <class T>
+inline void store(T* p, Vec<T> v) { *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v; }
+
+template <class T>
+inline Vec<T> splat(T x) { return x - Vec<T>{}; }  // x - 0 keeps the sign of zero
+
+}  // namespace

@@ -1,0 +1,356 @@
+// The only file that knows Python: arrays in, results out, the GIL released in between.
+//
+// The Python side has checked every argument; the checks here are the second line: whatever is passed,
+// no memory outside of the arrays is touched.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include "cpu.h"
+#include "dispatch.h"
+#include "engine.h"
+#include "threads.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using ct::Axis;
+using ct::index;
+using ct::kAxes;
+using ct::Kind;
+using ct::View;
+
+using Array = nb::ndarray<nb::device::cpu>;
+using ConstArray = nb::ndarray<nb::ro, nb::device::cpu>;
+
+constexpr index kLimit = index(1) << 46;
+
+[[noreturn]] void bad(const char* message) { throw nb::value_error(message); }
+
+bool interrupted() {
+  nb::gil_scoped_acquire gil;
+  return PyErr_CheckSignals() != 0;
+}
+
+void raise_if_interrupted(bool finished) {
+  if (!finished) throw nb::python_error();
+}
+
+// The three numbers of each axis of a geometry.Geometry, missing leading axes of length one.
+struct Sizes {
+  Axis axis[kAxes];
+  int rank = 0;
+};
+
+Sizes read_geometry(nb::handle geometry) {
+  Sizes out;
+  nb::tuple axes = nb::cast<nb::tuple>(geometry.attr("axes"));
+  out.rank = int(axes.size());
+  if (out.rank < 1 || out.rank > kAxes) bad("geometry must have 1, 2 or 3 axes");
+  for (int n = 0; n < out.rank; ++n) {
+    Axis& a = out.axis[kAxes - out.rank + n];
+    nb::handle from = axes[n];
+    a.i = nb::cast<index>(from.attr("i"));
+    a.k = nb::cast<index>(from.attr("k"));
+    a.s = nb::cast<index>(from.attr("s"));
+    a.d = nb::cast<index>(from.attr("d"));
+    a.lo = nb::cast<index>(from.attr("lo"));
+    a.o = nb::cast<index>(from.attr("o"));
+    if (a.i < 1 || a.k < 1 || a.s < 1 || a.d < 1 || a.o < 0 || a.i > kLimit || a.k > kLimit ||
+        a.s > kLimit || a.d > kLimit || a.o > kLimit || a.lo > kLimit || a.lo < -kLimit)
+      bad("geometry is out of range");
+  }
+  return out;
+}
+
+// An array as five axes n, d, h, w, c. `layout` says where the channels stand.
+template <class T, class A>
+View<T> view(const A& array, int rank, bool channels_first) {
+  if (int(array.ndim()) != rank + 2) bad("array has the wrong number of axes");
+  View<T> out;
+  out.data = const_cast<T*>(static_cast<const std::remove_const_t<T>*>(array.data()));
+  const int c = channels_first ? 1 : rank + 1;
+  out.n = index(array.shape(0));
+  out.stride_n = array.stride(0);
+  out.c = index(array.shape(c));
+  out.stride_c = array.stride(c);
+  for (int n = 0; n < rank; ++n) {
+    const int from = channels_first ? n + 2 : n + 1;
+    out.size[kAxes - rank + n] = index(array.shape(from));
+    out.stride[kAxes - rank + n] = array.stride(from);
+  }
+  return out;
+}
+
+template <class T>
+void check_sizes(const View<T>& a, index channels, const Sizes& sizes, bool output) {
+  if (a.c != channels) bad("array has the wrong number of channels");
+  for (int n = 0; n < kAxes; ++n)
+    if (a.size[n] != (output ? sizes.axis[n].o : sizes.axis[n].i)) bad("array has the wrong sizes");
+}
+
+bool is_channels_first(const std::string& layout) {
+  if (layout == "channels_first") return true;
+  if (layout != "channels_last") bad("layout must be channels_last or channels_first");
+  return false;
+}
+
+template <class T>
+struct Typed {
+  std::unique_ptr<ct::Operator<T>> op;
+};
+
+class PyOperator {
+ public:
+  PyOperator(const std::string& kind, ConstArray kernel, std::vector<index> strides,
+             std::vector<index> dilations, index groups) {
+    const int rank = int(kernel.ndim()) - 2;
+    if (rank < 1 || rank > kAxes || int(strides.size()) != rank || int(dilations.size()) != rank)
+      bad("kernel, strides and dilations do not belong together");
+    if (kind != "forward" && kind != "adjoint") bad("kind must be forward or adjoint");
+    rank_ = rank;
+    forward_ = kind == "forward";
+    shape_k_.assign(kAxes, 1);
+    index total = 1;
+    ct::Operator<float>::Shape s{forward_ ? Kind::forward : Kind::adjoint, {1, 1, 1}, {1, 1, 1}, {1, 1, 1},
+                                 groups, 0, 0};
+    for (int n = 0; n < rank; ++n) {
+      const int a = kAxes - rank + n;
+      s.k[a] = index(kernel.shape(n));
+      s.s[a] = strides[std::size_t(n)];
+      s.d[a] = dilations[std::size_t(n)];
+      if (s.k[a] < 1 || s.s[a] < 1 || s.d[a] < 1 || s.s[a] >= (index(1) << 31) || s.d[a] > kLimit / s.k[a])
+        bad("kernel, strides and dilations must be positive and below 2**31");
+      total *= s.k[a];
+    }
+    s.c_in = index(kernel.shape(rank + 1));
+    if (groups < 1 || s.c_in < 1 || kernel.shape(rank) < 1 || s.c_in % groups) bad("groups must divide the channels");
+    s.c_out = index(kernel.shape(rank)) * groups;
+    index expected = 1;
+    for (int n = rank + 1; n >= 0; --n) {
+      if (kernel.shape(n) > 1 && kernel.stride(n) != expected) bad("kernel must be contiguous");
+      expected *= index(kernel.shape(n));
+    }
+    if (kernel.dtype() == nb::dtype<float>()) {
+      const float* data = static_cast<const float*>(kernel.data());
+      nb::gil_scoped_release free;
+      f32_ = std::make_unique<ct::Operator<float>>(s, data, ct::active_path());
+    } else if (kernel.dtype() == nb::dtype<double>()) {
+      ct::Operator<double>::Shape sd{s.kind, {s.k[0], s.k[1], s.k[2]}, {s.s[0], s.s[1], s.s[2]},
+                                     {s.d[0], s.d[1], s.d[2]}, s.groups, s.c_out, s.c_in};
+      const double* data = static_cast<const double*>(kernel.data());
+      nb::gil_scoped_release free;
+      f64_ = std::make_unique<ct::Operator<double>>(sd, data, ct::active_path());
+    } else {
+      throw nb::type_error("kernel must be float32 or float64");
+    }
+    groups_ = groups;
+    c_in_ = s.c_in;
+    c_out_ = s.c_out;
+    for (int a = 0; a < kAxes; ++a) {
+      k_[a] = s.k[a];
+      s_[a] = s.s[a];
+      d_[a] = s.d[a];
+    }
+  }
+
+  void run(ConstArray x, Array out, nb::handle geometry, nb::object bias, const std::string& layout,
+           int threads) const {
+    if (f32_)
+      run_typed<float>(*f32_, x, out, geometry, bias, layout, threads);
+    else
+      run_typed<double>(*f64_, x, out, geometry, bias, layout, threads);
+  }
+
+  index workspace_bytes(nb::handle geometry, const std::string& layout, int threads) const {
+    const Sizes sizes = geometry_of(geometry);
+    return f32_ ? f32_->workspace_bytes(nominal<float>(sizes, layout), sizes.axis, threads)
+                : f64_->workspace_bytes(nominal<double>(sizes, layout), sizes.axis, threads);
+  }
+
+  std::string explain(nb::handle geometry, const std::string& layout) const {
+    const Sizes sizes = geometry_of(geometry);
+    return f32_ ? f32_->explain(nominal<float>(sizes, layout), sizes.axis, 0)
+                : f64_->explain(nominal<double>(sizes, layout), sizes.axis, 0);
+  }
+
+ private:
+  Sizes geometry_of(nb::handle geometry) const {
+    Sizes sizes = read_geometry(geometry);
+    if (sizes.rank != rank_) bad("geometry has the wrong number of axes");
+    for (int a = 0; a < kAxes; ++a)
+      if (sizes.axis[a].k != k_[a] || sizes.axis[a].s != s_[a] || sizes.axis[a].d != d_[a])
+        bad("geometry does not belong to this kernel");
+    return sizes;
+  }
+
+  // A contiguous source of one image in this layout: what plans are explained for.
+  template <class T>
+  View<const T> nominal(const Sizes& sizes, const std::string& layout) const {
+    View<const T> v;
+    v.c = forward_ ? c_in_ : c_out_;
+    const bool first = is_channels_first(layout);
+    index step = first ? 1 : v.c;
+    for (int a = kAxes - 1; a >= 0; --a) {
+      v.size[a] = forward_ ? sizes.axis[a].i : sizes.axis[a].o;
+      v.stride[a] = step;
+      step *= v.size[a];
+    }
+    v.stride_c = first ? step : 1;
+    v.stride_n = first ? step * v.c : step;
+    return v;
+  }
+
+  template <class T>
+  void run_typed(const ct::Operator<T>& op, const ConstArray& x, const Array& out, nb::handle geometry,
+                 const nb::object& bias, const std::string& layout, int threads) const {
+    if (x.dtype() != nb::dtype<T>() || out.dtype() != nb::dtype<T>())
+      throw nb::type_error("inputs, out and kernel must have one type");
+    const Sizes sizes = geometry_of(geometry);
+    const bool first = is_channels_first(layout);
+    const auto src = view<const T>(x, rank_, first);
+    const auto dst = view<T>(out, rank_, first);
+    check_sizes(src, forward_ ? c_in_ : c_out_, sizes, !forward_);
+    check_sizes(dst, forward_ ? c_out_ : c_in_, sizes, forward_);
+    if (src.n != dst.n) bad("inputs and out have different batches");
+    const T* vector = nullptr;
+    nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu> bias_array;
+    if (!bias.is_none()) {
+      bias_array = nb::cast<decltype(bias_array)>(bias, false);
+      if (index(bias_array.shape(0)) != dst.c) bad("bias has the wrong length");
+      vector = bias_array.data();
+    }
+    bool finished;
+    {
+      nb::gil_scoped_release free;
+      finished = op.run(src, dst, sizes.axis, vector, threads, &interrupted);
+    }
+    raise_if_interrupted(finished);
+  }
+
+  std::unique_ptr<ct::Operator<float>> f32_;
+  std::unique_ptr<ct::Operator<double>> f64_;
+  std::vector<index> shape_k_;
+  int rank_ = 0;
+  bool forward_ = true;
+  index groups_ = 1, c_in_ = 0, c_out_ = 0;
+  index k_[kAxes], s_[kAxes], d_[kAxes];
+};
+
+template <class T>
+void gradient_typed(const ConstArray& x, const ConstArray& y, const Array& out, const Sizes& sizes,
+                    index groups, bool first, int threads) {
+  if (y.dtype() != nb::dtype<T>() || out.dtype() != nb::dtype<T>())
+    throw nb::type_error("inputs, outputs and out must have one type");
+  const auto vx = view<const T>(x, sizes.rank, first);
+  const auto vy = view<const T>(y, sizes.rank, first);
+  check_sizes(vx, vx.c, sizes, false);
+  check_sizes(vy, vy.c, sizes, true);
+  if (vx.n != vy.n) bad("inputs and outputs have different batches");
+  if (groups < 1 || vx.c % groups || vy.c % groups) bad("groups must divide the channels");
+  if (int(out.ndim()) != sizes.rank + 2) bad("out has the wrong number of axes");
+  index expected = 1;
+  for (int n = sizes.rank + 1; n >= 0; --n) {
+    const index want = n == sizes.rank + 1 ? vx.c
+                       : n == sizes.rank   ? vy.c / groups
+                                           : sizes.axis[kAxes - sizes.rank + n].k;
+    if (index(out.shape(n)) != want) bad("out has the wrong sizes");
+    if (want > 1 && out.stride(n) != expected) bad("out must be contiguous");
+    expected *= want;
+  }
+  T* data = static_cast<T*>(out.data());
+  bool finished;
+  {
+    nb::gil_scoped_release free;
+    finished = ct::kernel_gradient<T>(vx, vy, data, sizes.axis, groups, ct::active_path(), threads, &interrupted);
+  }
+  raise_if_interrupted(finished);
+}
+
+void kernel_gradient(ConstArray x, ConstArray y, Array out, nb::handle geometry, index groups,
+                     const std::string& layout, int threads) {
+  const Sizes sizes = read_geometry(geometry);
+  const bool first = is_channels_first(layout);
+  if (x.dtype() == nb::dtype<float>())
+    gradient_typed<float>(x, y, out, sizes, groups, first, threads);
+  else if (x.dtype() == nb::dtype<double>())
+    gradient_typed<double>(x, y, out, sizes, groups, first, threads);
+  else
+    throw nb::type_error("inputs must be float32 or float64");
+}
+
+// Floating-point operations per second of fused multiply-adds in registers, all threads together.
+double fma_peak(int threads, double seconds) {
+  const auto* table = ct::active_path().f32;
+  struct Measure {
+    const ct::KernelTable<float>* table;
+    double seconds;
+    std::atomic<double> rate{0};
+  } m{table, seconds};
+  nb::gil_scoped_release free;
+  if (threads < 1) threads = ct::default_threads();
+  ct::parallel_for(
+      threads, threads,
+      [](void* context, std::int64_t) {
+        auto& mine = *static_cast<Measure*>(context);
+        using Clock = std::chrono::steady_clock;
+        constexpr index chunk = 100000;
+        double sum = 0, best = 0;
+        const auto start = Clock::now();
+        auto before = start;
+        for (;;) {
+          sum += mine.table->fma_chain(chunk);
+          const auto now = Clock::now();
+          const double took = std::chrono::duration<double>(now - before).count();
+          best = std::max(best, double(chunk) * double(mine.table->fma_chain_flops) / took);
+          before = now;
+          if (std::chrono::duration<double>(now - start).count() > mine.seconds) break;
+        }
+        if (sum != sum) best = 0;
+        double old = mine.rate.load();
+        while (!mine.rate.compare_exchange_weak(old, old + best)) {
+        }
+      },
+      &m, nullptr);
+  return m.rate;
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  m.doc() = "Native kernels of convtranspose.";
+  nb::class_<PyOperator>(m, "Operator")
+      .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>,
+                    ct::index>())
+      .def("run", &PyOperator::run, "x"_a.noconvert(), "out"_a.noconvert(), "geometry"_a, "bias"_a.none(),
+           "layout"_a, "threads"_a)
+      .def("workspace_bytes", &PyOperator::workspace_bytes)
+      .def("explain", &PyOperator::explain);
+  m.def("kernel_gradient", &kernel_gradient, "x"_a.noconvert(), "y"_a.noconvert(), "out"_a.noconvert(),
+        "geometry"_a, "groups"_a, "layout"_a, "threads"_a);
+  m.def("paths", [] {
+    std::vector<std::string> names;
+    for (const ct::Path& path : ct::runnable_paths()) names.emplace_back(path.name);
+    return names;
+  });
+  m.def("descriptions", [] {
+    std::vector<std::string> texts;
+    for (const ct::Path& path : ct::runnable_paths()) texts.emplace_back(path.description);
+    return texts;
+  });
+  m.def("active_path", [] { return std::string(ct::active_path().name); });
+  m.def("select_path", [](const std::string& name) { return std::string(ct::select_path(name).name); });
+  m.def("default_threads", &ct::default_threads);
+  m.def("fma_peak", &fma_peak, "threads"_a = 0, "seconds"_a = 0.2);
+}

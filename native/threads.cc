@@ -1,0 +1,239 @@
+#include "threads.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
+namespace ct {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMaxThreads = 1024;
+constexpr auto kStopInterval = std::chrono::milliseconds(50);
+
+int positive_number(const char* name) {
+  const char* text = std::getenv(name);
+  if (!text || !*text) return 0;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  // OMP_NUM_THREADS may be a list for nested levels; its first number counts.
+  if (end == text || (*end != '\0' && *end != ',') || value < 1) return 0;
+  return value > kMaxThreads ? kMaxThreads : int(value);
+}
+
+int usable_cpus() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    const int count = CPU_COUNT(&set);
+    if (count > 0) return count;
+  }
+#endif
+  const unsigned count = std::thread::hardware_concurrency();
+  return count ? int(count) : 1;
+}
+
+// One parallel_for. Lives until the last worker has let go of it.
+struct Job {
+  Task task;
+  void* context;
+  std::int64_t tasks;
+  std::atomic<std::int64_t> next{0};
+  std::atomic<bool> abandoned{false};
+  std::mutex mutex;
+  std::condition_variable done;
+  int working = 0;   // workers inside run(); guarded by mutex
+  std::exception_ptr error;
+
+  void run(ShouldStop should_stop) {
+    auto asked = Clock::now();
+    for (;;) {
+      if (abandoned.load(std::memory_order_relaxed)) return;
+      const std::int64_t n = next.fetch_add(1, std::memory_order_relaxed);
+      if (n >= tasks) return;
+      try {
+        task(context, n);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(mutex);
+        if (!error) error = std::current_exception();
+        abandoned = true;
+        return;
+      }
+      if (should_stop && Clock::now() - asked > kStopInterval) {
+        if (should_stop()) abandoned = true;
+        asked = Clock::now();
+      }
+    }
+  }
+};
+
+thread_local bool inside_task = false;
+
+class Pool {
+ public:
+  bool run(std::int64_t tasks, int threads, Task task, void* context, ShouldStop should_stop) {
+    auto job = std::make_shared<Job>();
+    job->task = task;
+    job->context = context;
+    job->tasks = tasks;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      grow(threads - 1);
+      for (int n = 1; n < threads; ++n) queue_.push_back(job);
+    }
+    for (int n = 1; n < threads; ++n) wake_.notify_one();
+
+    inside_task = true;
+    job->run(should_stop);
+    inside_task = false;
+
+    {  // offers that nobody took yet are withdrawn
+      std::lock_guard<std::mutex> lock(mutex_);
+      for (auto it = queue_.begin(); it != queue_.end();)
+        it = *it == job ? queue_.erase(it) : it + 1;
+    }
+    std::unique_lock<std::mutex> lock(job->mutex);
+    while (job->working > 0) {
+      job->done.wait_for(lock, kStopInterval);
+      if (should_stop && job->working > 0 && !job->abandoned) {
+        lock.unlock();
+        if (should_stop()) job->abandoned = true;
+        lock.lock();
+      }
+    }
+    if (job->error) std::rethrow_exception(job->error);
+    return !job->abandoned;
+  }
+
+  // Around fork(): the child has only the thread that forked, so no worker may hold anything.
+  void before_fork() {
+    stop();
+    mutex_.lock();
+  }
+  void after_fork() { mutex_.unlock(); }
+
+ private:
+  void grow(int wanted) {
+    while (int(workers_.size()) < wanted) workers_.emplace_back([this] { work(); });
+  }
+
+  void work() {
+    inside_task = true;
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (stopping_) return;
+      std::shared_ptr<Job> job = queue_.front();
+      queue_.pop_front();
+      {
+        std::lock_guard<std::mutex> job_lock(job->mutex);
+        ++job->working;
+      }
+      lock.unlock();
+      job->run(nullptr);
+      {
+        std::lock_guard<std::mutex> job_lock(job->mutex);
+        --job->working;
+        job->done.notify_one();
+      }
+      job.reset();
+      lock.lock();
+    }
+  }
+
+  void stop() {
+    std::vector<std::thread> workers;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+      workers.swap(workers_);
+    }
+    wake_.notify_all();
+    for (auto& worker : workers) worker.join();
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = false;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Job>> queue_;
+  std::vector<std::thread> workers_;
+  bool stopping_ = false;
+};
+
+// Never destroyed: at exit, detached user threads may still be inside a call.
+Pool& pool() {
+  static Pool* instance = [] {
+    static Pool* made = new Pool;
+#if !defined(_WIN32)
+    pthread_atfork([] { made->before_fork(); }, [] { made->after_fork(); },
+                   [] { made->after_fork(); });
+#endif
+    return made;
+  }();
+  return *instance;
+}
+
+struct Scratch {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+  ~Scratch() { std::free(data); }
+};
+
+constexpr std::size_t kAlignment = 64;
+
+}  // namespace
+
+int default_threads() {
+  if (const int n = positive_number("CONVTRANSPOSE_NUM_THREADS")) return n;
+  if (const int n = positive_number("OMP_NUM_THREADS")) return n;
+  return usable_cpus();
+}
+
+bool parallel_for(std::int64_t tasks, int threads, Task task, void* context, ShouldStop should_stop) {
+  if (threads < 1) threads = default_threads();
+  if (threads > tasks) threads = int(tasks);
+  if (threads <= 1 || inside_task) {
+    Job job;
+    job.task = task;
+    job.context = context;
+    job.tasks = tasks;
+    job.run(inside_task ? nullptr : should_stop);
+    if (job.error) std::rethrow_exception(job.error);
+    return !job.abandoned;
+  }
+  return pool().run(tasks, threads, task, context, should_stop);
+}
+
+void* scratch(std::size_t bytes) {
+  thread_local Scratch mine;
+  if (mine.bytes < bytes) {
+    std::free(mine.data);
+    mine.data = nullptr;
+    mine.bytes = 0;
+    const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
+    mine.data = std::aligned_alloc(kAlignment, rounded);
+    if (!mine.data) throw std::bad_alloc();
+    mine.bytes = rounded;
+  }
+  return mine.data;
+}
+
+}  // namespace ct

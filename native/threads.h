@@ -1,0 +1,28 @@
+// A small thread pool. Knows nothing of convolution.
+//
+// Workers start at the first call that wants them, block while idle, stop before fork() and restart
+// lazily in parent and child. Several threads may call at once; a call from inside a task runs
+// serially. The caller works too.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace ct {
+
+// Threads a call gets that asks for none: CONVTRANSPOSE_NUM_THREADS, OMP_NUM_THREADS, the CPUs that
+// this process may use. The first that is a positive number wins.
+int default_threads();
+
+using Task = void (*)(void* context, std::int64_t task);
+using ShouldStop = bool (*)();
+
+// Runs task(context, 0 .. tasks - 1) in any order on up to `threads` threads (0: the default).
+// `should_stop`, if given, is asked now and then on the calling thread; true abandons what has not
+// started. Returns false if it was abandoned. The first exception of a task is rethrown here.
+bool parallel_for(std::int64_t tasks, int threads, Task task, void* context, ShouldStop should_stop);
+
+// Scratch memory of this thread, 64-byte aligned, kept for the next call while it is small.
+// Throws std::bad_alloc. The pointer is good until the thread's next call.
+void* scratch(std::size_t bytes);
+
+}  // namespace ct
