@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from convtranspose import config
 from convtranspose import geometry as geo
 from convtranspose.geometry import Geometry, Padding
 
@@ -30,6 +31,7 @@ __all__ = [
     "integers",
     "options",
     "output_array",
+    "padding_rule",
     "problem",
     "threads_count",
 ]
@@ -103,15 +105,16 @@ def integers(value: Any, rank: int, name: str, *, minimum: int) -> tuple[int, ..
 
 
 def data_format(value: Any) -> str:
-    """``"channels_last"`` or ``"channels_first"``; ``None`` means ``"channels_last"``."""
+    """``"channels_last"`` or ``"channels_first"``; ``None`` asks ``config.image_data_format``."""
     if value is None:
-        return "channels_last"
+        return config.image_data_format()
     if isinstance(value, str) and value.lower() in _LAYOUTS:
         return value.lower()
     raise ValueError(f"data_format must be 'channels_last' or 'channels_first'. Got {value!r}.")
 
 
-def _padding(value: Any, rank: int) -> Padding:
+def padding_rule(value: Any, rank: int) -> Padding:
+    """``"valid"``, ``"same"``, or one crop ``(lo, hi)`` per axis."""
     if isinstance(value, str):
         if value.lower() in ("valid", "same"):
             return value.lower()
@@ -260,14 +263,16 @@ def options(
     >>> options((3, 3, 16, 8), 2, "same").strides
     (2, 2)
     """
+    # The default may change between calls, so it must not hide behind the cached answer for None.
+    layout = config.image_data_format() if data_format is None else data_format
     try:
         # The same layer asks the same question at every call; its answer is immutable.
-        return _options(kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups)
+        return _options(kernel_shape, strides, padding, output_padding, layout, dilation_rate, groups)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
     return _options.__wrapped__(
-        kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups
+        kernel_shape, strides, padding, output_padding, layout, dilation_rate, groups
     )
 
 
@@ -309,7 +314,7 @@ def _options(
         rank=rank,
         kernel_shape=kernel_shape,
         strides=s,
-        padding=_padding(padding, rank),
+        padding=padding_rule(padding, rank),
         output_padding=_output_padding(output_padding, s),
         data_format=data_format(layout),
         dilation_rate=integers(dilation_rate, rank, "dilation_rate", minimum=1),
