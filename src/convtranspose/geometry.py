@@ -190,6 +190,16 @@ class Axis:
         """Length of the output."""
         return self.full - self.lo - self.hi
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Inputs that the ``s`` outputs from ``s * q`` on need before input ``q`` and after it.
+
+        >>> Axis(i=7, k=9, s=3, d=1, lo=3, hi=3).reach
+        (1, 1)
+        """
+        before = (self.effective_kernel - 1 - self.lo) // self.s
+        return max(before, 0), max(-(-self.lo // self.s), 0)
+
     def outputs(self, phase: Phase) -> tuple[int, int, int]:
         """Outputs of a phase inside the crop.
 
