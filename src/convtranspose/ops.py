@@ -344,6 +344,14 @@ class Gradients(NamedTuple):
     bias: Array | None
 
 
+def bias_gradient(gradient: Array, data_format: str) -> Array:
+    """Gradient to the bias: the gradient to the outputs, summed over all but the channels."""
+    channel = 1 if data_format == "channels_first" else gradient.ndim - 1
+    others = tuple(n for n in range(gradient.ndim) if n != channel)
+    total = gradient.sum(axis=others, dtype=args.compute_dtype(gradient.dtype, "gradient"))
+    return total.astype(gradient.dtype)
+
+
 def conv_transpose_vjp(
     inputs: Any,
     kernel: Any,
@@ -402,9 +410,6 @@ def conv_transpose_vjp(
         )
         if bias is None:
             return Gradients(dx, dw, None)
-        channel = 1 if args.data_format(data_format) == "channels_first" else dy.ndim - 1
-        others = tuple(n for n in range(dy.ndim) if n != channel)
-        total = dy.sum(axis=others, dtype=args.compute_dtype(dy.dtype, "gradient"))
-        return Gradients(dx, dw, total.astype(dy.dtype))
+        return Gradients(dx, dw, bias_gradient(dy, args.data_format(data_format)))
 
     return outputs, pullback
