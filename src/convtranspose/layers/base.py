@@ -1,0 +1,666 @@
+"""What all layers share: names, types, weights, losses, configurations, the call.
+
+A layer of another kind is a subclass with ``build`` (make weights with :meth:`Layer.add_weight`),
+``call``, ``compute_output_shape``, ``get_config`` and, where it can, ``vjp``. Everything that differs
+between generations of Keras is asked of ``self.dialect``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from convtranspose import arguments as args
+from convtranspose import config as settings
+from convtranspose import initializers
+from convtranspose import regularizers
+from convtranspose.dialects import KERAS3, Dialect
+from convtranspose.layers.naming import name_scope, scoped, snake_case, unique_name
+from convtranspose.layers.variable import Array, Variable
+
+__all__ = ["Gradients", "InputSpec", "Layer", "Pullback", "Shape", "layer_class"]
+
+Shape = tuple[int | None, ...]
+
+_KNOWN: dict[str, type[Layer]] = {}
+_MOST_SHAPES = 256  # lengths that change at every call must not pile up
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What a pullback returns.
+
+    Attributes
+    ----------
+    inputs : ndarray
+        Shaped like the inputs.
+    weights : tuple of ndarray
+        One per entry of the layer's ``trainable_weights``, in their order.
+    """
+
+    inputs: Array
+    weights: tuple[Array, ...] = ()
+
+
+Pullback = Callable[[Any], Gradients]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a layer wants of its input; ``None`` wants nothing.
+
+    Attributes
+    ----------
+    ndim, min_ndim, max_ndim : int or None
+        Its number of axes.
+    axes : dict of int to int
+        Wanted lengths of axes.
+    shape : tuple or None
+        Wanted shape; ``None`` inside fits any length.
+    dtype : str or None
+        Wanted type.
+    """
+
+    ndim: int | None = None
+    min_ndim: int | None = None
+    max_ndim: int | None = None
+    axes: dict[int, int] | None = None
+    shape: Shape | None = None
+    dtype: str | None = None
+
+    def check(self, shape: Shape, layer: str) -> None:
+        """Raise a ``ValueError`` if ``shape`` does not fit."""
+        n = len(shape)
+        got = f"Got inputs of shape {shape}."
+        for wanted, fits, rule in (
+            (self.ndim, n == self.ndim, "ndim="),
+            (self.min_ndim, n >= (self.min_ndim or 0), "min_ndim="),
+            (self.max_ndim, n <= (n if self.max_ndim is None else self.max_ndim), "max_ndim="),
+        ):
+            if wanted is not None and not fits:
+                raise ValueError(f"layer {layer!r} expected {rule}{wanted}, found ndim={n}. {got}")
+        for axis, length in (self.axes or {}).items():
+            if shape[axis] not in (length, None):
+                raise ValueError(
+                    f"layer {layer!r} expected axis {axis} of its inputs to have the length {length}, but "
+                    f"it has {shape[axis]}. {got}"
+                )
+        if self.shape is not None and (
+            len(self.shape) != n
+            or any(w is not None and w != s for w, s in zip(self.shape, shape, strict=True))
+        ):
+            raise ValueError(f"layer {layer!r} expected inputs of shape {self.shape}. {got}")
+
+
+class _Policy(NamedTuple):
+    """A type by name, as weights are stored, as the layer computes."""
+
+    name: str
+    variable: np.dtype[Any]
+    compute: np.dtype[Any]
+
+
+def _numpy_dtype(name: str) -> np.dtype[Any]:
+    if name == "bfloat16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            from convtranspose.errors import MissingDependencyError
+
+            raise MissingDependencyError("ml_dtypes", "test", "for layers of type bfloat16") from None
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def _policy(given: Any, dialect: Dialect) -> _Policy:
+    if given is None:
+        given = settings.floatx()
+    if isinstance(given, dict):
+        given = given.get("config", {}).get("name")
+    name = given if isinstance(given, str) else getattr(given, "name", None)
+    if name is None and isinstance(given, type):
+        name = np.dtype(given).name
+    try:
+        if not isinstance(name, str):
+            raise TypeError
+        mixed = name.removeprefix("mixed_")
+        if mixed != name and dialect.mixed_precision and mixed in ("float16", "bfloat16"):
+            return _Policy(name, np.dtype(np.float32), _numpy_dtype(mixed))
+        plain = _numpy_dtype(name)
+    except TypeError:
+        raise dialect.errors["dtype"](
+            f"dtype must be the name of a floating-point type"
+            f"{', mixed_float16 or mixed_bfloat16' if dialect.mixed_precision else ''}. Got {given!r}."
+        ) from None
+    return _Policy(plain.name, plain, plain)
+
+
+class Layer:
+    """A step of a model: weights, and a function of an array.
+
+    Parameters
+    ----------
+    name : str, optional
+        Its name; an automatic one where it is left out.
+    dtype : str or dtype, optional
+        Type of weights, computation and outputs; ``config.floatx()`` where it is left out.
+        ``"mixed_float16"`` and ``"mixed_bfloat16"`` keep float32 weights.
+    trainable : bool, default True
+        Whether an optimizer changes its weights.
+    activity_regularizer : str, callable or dict, optional
+        From the outputs to a penalty; divided by the batch size, it joins ``losses`` at each call.
+    **kwargs
+        ``input_shape`` (without the batch) and, as the dialect has them, ``batch_input_shape``,
+        ``batch_size``, ``input_dim``, ``weights``.
+
+    Attributes
+    ----------
+    dialect : Dialect
+        The generation of Keras whose names, defaults and checks it follows; see :meth:`in_dialect`.
+    built : bool
+        Whether it has its weights.
+    input_spec : InputSpec or None
+        What it wants of its input.
+    """
+
+    dialect: ClassVar[Dialect] = KERAS3
+    inference_only: ClassVar[bool] = False  # True where training would compute something else
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        activity_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        record = self.dialect
+        unknown = sorted(kwargs.keys() - record.extra_arguments)
+        if unknown:
+            raise record.errors["argument"](
+                f"unknown keyword arguments: {', '.join(unknown)}. {type(self).__name__} also takes name, "
+                f"dtype, trainable, {', '.join(sorted(record.extra_arguments))}."
+            )
+        self._name = self._checked_name(name)
+        self._policy = _policy(dtype, record)
+        self._trainable = bool(trainable)
+        self.activity_regularizer = regularizers.get(activity_regularizer, record)
+        self.built = False
+        self.input_spec: InputSpec | None = None
+        self._variables: list[Variable] = []
+        self._losses: list[Any] = []
+        self._admitted: set[Shape] = set()
+        self._building = False
+        self._first_weights = kwargs.get("weights")
+        self.batch_input_shape = _batch_input_shape(kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _KNOWN.setdefault(cls.__name__, cls)
+        if "build" in cls.__dict__:
+            cls.build = _building(cls.build)  # type: ignore[method-assign]
+
+    @classmethod
+    def in_dialect(cls, dialect: Dialect) -> type[Self]:
+        """The same class under another generation's record: a subclass of the same name.
+
+        Examples
+        --------
+        >>> from convtranspose.dialects import TF_KERAS_2_9
+        >>> from convtranspose.layers import Conv2DTranspose
+        >>> layer = Conv2DTranspose.in_dialect(TF_KERAS_2_9)(2, 3)
+        >>> layer.build((None, 5, 7, 1)); layer.weights[0].name
+        'kernel:0'
+        """
+        return cls if dialect is cls.dialect else _under(cls, dialect)
+
+    def _checked_name(self, name: Any) -> str:
+        record = self.dialect
+        if name is None or (name == "" and not record.empty_name):
+            return self._automatic_name()
+        wrong = None
+        if not isinstance(name, str):
+            wrong = record.errors.get("name type")
+        elif "/" in name:
+            wrong = record.errors.get("name slash")
+        if wrong is not None:
+            raise wrong(f"name must be a string without '/'. Got {name!r}.")
+        return name  # type: ignore[no-any-return]
+
+    def _automatic_name(self) -> str:
+        return unique_name(snake_case(type(self).__name__), self.dialect.family)
+
+    # Names, types, weights
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    @property
+    def dtype(self) -> str:
+        """Type of its weights, by name."""
+        return self._policy.variable.name
+
+    @property
+    def variable_dtype(self) -> str:
+        """Type of its weights, by name."""
+        return self._policy.variable.name
+
+    @property
+    def compute_dtype(self) -> str:
+        """Type of its computation and outputs, by name."""
+        return self._policy.compute.name
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer changes its weights."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._sublayers():
+            layer.trainable = value
+
+    def _sublayers(self) -> Sequence[Layer]:
+        """The layers directly inside this one, in order."""
+        return ()
+
+    @property
+    def submodules(self) -> tuple[Layer, ...]:
+        """All layers inside this one, at any depth."""
+        inside: list[Layer] = []
+        for layer in self._sublayers():
+            inside += (layer, *layer.submodules)
+        return tuple(inside)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All its weights, in the order of :meth:`get_weights`."""
+        return [*self._variables, *(w for layer in self._sublayers() for w in layer.weights)]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All its weights."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that an optimizer changes; none where ``trainable`` is false."""
+        own = [v for v in self._variables if v.trainable] if self._trainable else []
+        return [*own, *(w for layer in self._sublayers() for w in layer.trainable_weights)]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The weights that an optimizer changes."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The other weights."""
+        changed = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in changed]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The other weights."""
+        return self.non_trainable_weights
+
+    def add_weight(
+        self,
+        name: str,
+        shape: Sequence[Any],
+        initializer: Any = None,
+        *,
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Variable:
+        """Make a weight: what ``build`` calls.
+
+        Parameters
+        ----------
+        name : str
+            Its name inside the layer.
+        shape : sequence of int
+            Its shape.
+        initializer : callable, optional
+            From ``(shape, dtype)`` to the first value; ``None`` is Keras' default, glorot_uniform.
+        dtype : dtype, optional
+            The layer's where it is left out.
+        trainable : bool, default True
+            Whether an optimizer changes it.
+        regularizer, constraint : callable, optional
+            See :class:`Variable`.
+
+        Returns
+        -------
+        Variable
+            The weight, already among ``weights``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the shape holds something that is not a length, or the type is not floating-point.
+        """
+        record = self.dialect
+        kind = self._policy.variable if dtype is None else np.dtype(dtype)
+        lengths = tuple(_length(n, name, shape, record) for n in shape)
+        try:
+            args.compute_dtype(kind, "dtype")
+        except TypeError:
+            raise ValueError(
+                f"weight {name!r} must be of a floating-point type, but the layer's dtype is {kind}. "
+                f"Give dtype='float32'."
+            ) from None
+        first = initializer or initializers.get("glorot_uniform", record)
+        value = np.asarray(first(lengths, dtype=kind.name))
+        if value.shape != lengths:
+            raise ValueError(
+                f"initializer of {name!r} must return the shape {lengths}, but it returned {value.shape}."
+            )
+        path = scoped(name)
+        made = Variable(
+            value,
+            (path if record.named_by_path else name) + record.weight_suffix,
+            path + record.weight_suffix,
+            trainable,
+            regularizer,
+            constraint,
+            kind,
+        )
+        self._variables.append(made)
+        return made
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights."""
+        return [w.value.copy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs; nothing has changed then.
+        """
+        own = self.weights
+        new = [np.asarray(w) for w in weights]
+        if len(new) != len(own):
+            hint = "" if self.built else " Build it first: layer.build(input_shape)."
+            raise ValueError(
+                f"set_weights got {len(new)} arrays, but layer {self.name!r} has {len(own)} weights."
+                f"{hint}"
+            )
+        for variable, array in zip(own, new, strict=True):
+            if array.shape != variable.shape:
+                raise ValueError(
+                    f"weight {variable.path!r} of layer {self.name!r} has the shape {variable.shape}, but "
+                    f"set_weights got {array.shape} for it."
+                )
+        for variable, array in zip(own, new, strict=True):
+            variable.assign(array)
+
+    def count_params(self) -> int:
+        """Numbers in all weights.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"layer {self.name!r} has no weights to count yet. Build it first: layer.build(input_shape)."
+            )
+        return sum(w.value.size for w in self.weights)
+
+    def apply_constraints(self) -> None:
+        """Apply the constraints of all trainable weights: what an optimizer calls after an update."""
+        for variable in self.trainable_weights:
+            variable.constrain()
+
+    # Losses
+
+    def add_loss(self, losses: Any) -> None:
+        """Add a loss, or a list of them, to ``losses`` until the next call."""
+        self._losses += losses if isinstance(losses, (list, tuple)) else [losses]
+
+    @property
+    def losses(self) -> list[Any]:
+        """Losses of the last call (``add_loss``, activity), then penalties of the weights."""
+        counted = self._variables if self.dialect.frozen_regularized or self._trainable else []
+        own = [v.regularizer(v.value) for v in counted if v.regularizer is not None and v.trainable]
+        return [*self._losses, *own, *(loss for layer in self._sublayers() for loss in layer.losses)]
+
+    # Building and calling
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights for inputs of this shape; ``None`` stands for an open length."""
+
+    def build_for(self, input_shape: Shape) -> None:
+        """Build as a call does: in Keras 2 that puts the layer's name into those of its weights."""
+        if not self.built:
+            with nullcontext() if self.dialect.build_scoped else name_scope(self.name):
+                self.build(input_shape)
+
+    def call(self, inputs: Array) -> Array:
+        """Compute; ``inputs`` has the layer's type."""
+        raise NotImplementedError(f"{type(self).__name__} must define call.")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the outputs for inputs of this shape; open lengths stay ``None``."""
+        raise NotImplementedError(f"{type(self).__name__} must define compute_output_shape.")
+
+    def vjp(self, inputs: Any) -> tuple[Array, Pullback]:
+        """Outputs and a pullback, in the style of ``jax.vjp``.
+
+        Returns
+        -------
+        outputs : ndarray
+            What the call returns.
+        pullback : callable
+            From gradients to the outputs to :class:`Gradients`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no gradient.")
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Cast the inputs, build at the first call, compute, regularize.
+
+        Parameters
+        ----------
+        inputs : array_like
+            Floating-point arrays are cast to the layer's type.
+        training : bool, optional
+            Accepted as in Keras; true is refused by layers that would compute something else then.
+
+        Returns
+        -------
+        ndarray
+            In the layer's computing type.
+
+        Raises
+        ------
+        TypeError
+            If the inputs are not of a floating-point type.
+        ValueError
+            If their shape does not fit.
+        """
+        if training and self.inference_only:
+            raise ValueError(f"{type(self).__name__} is here in its inference form only: training=False.")
+        x = self.prepare(inputs)
+        if self._losses:
+            self._losses.clear()
+        outputs = self.call(x)
+        if self.activity_regularizer is not None:
+            self._losses.append(self.activity_regularizer(outputs) / max(len(outputs), 1))
+        return outputs
+
+    def prepare(self, inputs: Any) -> Array:
+        """Inputs as the layer's ``call`` takes them: cast, checked; the layer is built afterwards."""
+        if type(inputs) is not np.ndarray or inputs.dtype != self._policy.compute:
+            inputs = self._cast(inputs)
+        shape = inputs.shape
+        if shape not in self._admitted:
+            self._admit(shape)
+        return inputs  # type: ignore[no-any-return]
+
+    def _cast(self, inputs: Any) -> Array:
+        array = args.array(inputs, "inputs")
+        return array.astype(self._policy.compute, copy=False)
+
+    def _admit(self, shape: tuple[int, ...]) -> None:
+        if self.input_spec is not None:
+            self.input_spec.check(shape, self.name)
+        if not self.built:
+            self.build_for(shape)
+        if len(self._admitted) >= _MOST_SHAPES:
+            self._admitted.clear()
+        self._admitted.add(shape)
+
+    # Scopes of Keras 2
+
+    def name_scope(self) -> AbstractContextManager[None]:
+        """A scope of the layer's name, for weights made inside it."""
+        return name_scope(self.name)
+
+    @classmethod
+    def with_name_scope(cls, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorate a method so that weights it makes are named inside the layer's scope."""
+
+        @functools.wraps(method)
+        def inside(self: Layer, *args: Any, **kwargs: Any) -> Any:
+            with self.name_scope():
+                return method(self, *args, **kwargs)
+
+        return inside
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """All arguments as plain data, in the order and form of the layer's generation."""
+        values = {
+            "name": self.name,
+            "trainable": self._trainable,
+            "batch_input_shape": self.batch_input_shape,
+            "dtype": self._dtype_config(),
+        }
+        keys = self.dialect.layer_keys
+        return {k: values[k] for k in keys if k != "batch_input_shape" or values[k] is not None}
+
+    def _dtype_config(self) -> Any:
+        record, name = self.dialect, self._policy.name
+        if record.dtype_as_name and name == self._policy.variable.name:
+            return name
+        module, class_name = record.dtype_policy
+        named = {"class_name": class_name, "config": {"name": name}}
+        if not record.objects_named_by_module:
+            return named
+        return {"module": module, **named, "registered_name": None}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A layer with the arguments that :meth:`get_config` gave."""
+        return cls(**config)
+
+    # Copies
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A class made by in_dialect has no name to be found by; its origin has.
+        return _revive, (_origin(type(self)), self.dialect), self.__getstate__()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def layer_class(name: str, dialect: Dialect = KERAS3) -> type[Layer]:
+    """The layer class of this name, in a dialect: what reads configurations.
+
+    Raises
+    ------
+    ValueError or TypeError
+        As the dialect has it, if there is none; the message lists all there are.
+    """
+    if name not in _KNOWN:
+        raise dialect.errors["layer"](
+            f"unknown layer class {name!r}. Known are: {', '.join(sorted(_KNOWN))}."
+        )
+    return _KNOWN[name].in_dialect(dialect)
+
+
+@functools.cache
+def _under(cls: type[Layer], dialect: Dialect) -> Any:
+    origin = _origin(cls)
+    if origin.dialect is dialect:
+        return origin
+    return type(cls.__name__, (origin,), {"dialect": dialect, "__doc__": cls.__doc__, "_origin": origin})
+
+
+def _origin(cls: type[Layer]) -> type[Layer]:
+    found: type[Layer] = cls.__dict__.get("_origin", cls)
+    return found
+
+
+def _revive(cls: type[Layer], dialect: Dialect) -> Layer:
+    return object.__new__(cls.in_dialect(dialect))
+
+
+def _building(build: Callable[..., None]) -> Callable[..., None]:
+    """Wrap ``build``: the layer's scope, initial weights, ``built``; once where super() is called."""
+
+    @functools.wraps(build)
+    def built(self: Layer, input_shape: Shape) -> None:
+        if self._building:
+            build(self, input_shape)
+            return
+        self._building = True
+        try:
+            with name_scope(self.name) if self.dialect.build_scoped else nullcontext():
+                build(self, tuple(input_shape))
+        finally:
+            self._building = False
+        self.built = True
+        if self._first_weights is not None:
+            self.set_weights(self._first_weights)
+            self._first_weights = None
+
+    return built
+
+
+def _length(value: Any, name: str, shape: Sequence[Any], record: Dialect) -> int:
+    if value is None:
+        raise ValueError(
+            f"the shape of weight {name!r} must be known, but an axis is None: {tuple(shape)}. Give the "
+            f"channels of the input shape."
+        )
+    try:
+        length = value.__index__()
+    except AttributeError:
+        raise record.errors["weight shape"](
+            f"the shape of weight {name!r} must hold integers, but {value!r} is a "
+            f"{type(value).__name__}. Got {tuple(shape)}."
+        ) from None
+    if length < 0:
+        raise ValueError(f"the shape of weight {name!r} must not be negative. Got {tuple(shape)}.")
+    return int(length)
+
+
+def _batch_input_shape(given: dict[str, Any]) -> Shape | None:
+    if given.get("batch_input_shape") is not None:
+        return tuple(given["batch_input_shape"])
+    if given.get("input_shape") is not None:
+        return (given.get("batch_size"), *given["input_shape"])
+    if given.get("input_dim") is not None:
+        return (given.get("batch_size"), given["input_dim"])
+    return None

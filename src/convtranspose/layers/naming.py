@@ -1,0 +1,61 @@
+"""Automatic names of layers and the scopes that weights are named in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["clear_session", "name_scope", "scoped", "snake_case", "unique_name"]
+
+_BOUNDARY = re.compile(r"(?<!^)(?=[A-Z][a-z0-9])|(?<=[a-z])(?=[A-Z])")
+_used: Counter[tuple[str, str]] = Counter()
+_scope: ContextVar[tuple[str, ...]] = ContextVar("_scope", default=())
+
+
+def snake_case(name: str) -> str:
+    """A class name as the beginning of a layer name.
+
+    >>> snake_case("Conv2DTranspose"), snake_case("HTTPUp2x"), snake_case("Deconv2D")
+    ('conv2d_transpose', 'http_up2x', 'deconv2d')
+    """
+    return _BOUNDARY.sub("_", name).lower()
+
+
+def unique_name(base: str, family: str = "keras3") -> str:
+    """The next automatic name of a kind: ``base``, ``base_1``, ``base_2``. Each family counts alone.
+
+    >>> clear_session()
+    >>> unique_name("conv2d_transpose"), unique_name("conv2d_transpose")
+    ('conv2d_transpose', 'conv2d_transpose_1')
+    """
+    number = _used[family, base]
+    _used[family, base] += 1
+    return f"{base}_{number}" if number else base
+
+
+def clear_session() -> None:
+    """Start all automatic names again, as ``keras.backend.clear_session`` does."""
+    _used.clear()
+
+
+@contextmanager
+def name_scope(name: str) -> Iterator[None]:
+    """Name weights that are made inside ``name/...``; scopes nest, an empty name adds nothing.
+
+    >>> with name_scope("decoder"), name_scope("up"):
+    ...     scoped("kernel")
+    'decoder/up/kernel'
+    """
+    token = _scope.set((*_scope.get(), name) if name else _scope.get())
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def scoped(name: str) -> str:
+    """``name`` inside the scopes that are open."""
+    return "/".join((*_scope.get(), name))
