@@ -395,8 +395,8 @@ def _silu_slope(x: Array) -> Array:
 
 def _mish_slope(x: Array, y: Array) -> Array:
     t = np.tanh(_softplus(x))
-    y: Array = t + x * (1 - np.square(t)) * _sigmoid(x)
-    return y
+    slope: Array = t + x * (1 - np.square(t)) * _sigmoid(x)
+    return slope
 
 
 @_elementwise(_mish_slope)

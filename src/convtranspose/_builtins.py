@@ -21,8 +21,9 @@ from convtranspose.dialects import KERAS3, Dialect
 __all__ = ["Builtin", "Registry", "camel_case", "camel_keys", "snake_case", "snake_keys", "unknown_name"]
 
 Form = tuple[str, str]
-"""Class name and the keys of the configuration in their order, separated by spaces. ``key?`` is
-written only when the value is not ``None``, ``key~`` is rounded to float32 first."""
+"""Class name and the keys of the configuration in their order, separated by spaces. ``key=name``
+takes the value from the attribute ``name``; ``key?`` is written only when the value is not ``None``;
+``key~`` is rounded to float32 first."""
 
 # The first words of a refusal, as each generation says them; {what} is the kind of object.
 _UNKNOWN = {
@@ -118,8 +119,8 @@ class Builtin:
 
 
 def _emit(obj: Any, key: str) -> tuple[str, Any]:
-    name = key.rstrip("?~")
-    value = getattr(obj, name)
+    name, _, attribute = key.rstrip("?~").partition("=")
+    value = getattr(obj, attribute or name)
     if key.endswith("~"):
         value = float(np.float32(value))
     return name, value
@@ -137,11 +138,14 @@ class Registry:
         Accepted strings and what makes the object of them.
     forms : mapping of dialect family to mapping of class to Form
         How an object is written.
+    classes_as_given : frozenset of str, optional
+        Families that take a class for a callable and do not instantiate it.
     """
 
     what: str
     names: Mapping[str, Mapping[str, Callable[..., Any]]]
     forms: Mapping[str, Mapping[type, Form]]
+    classes_as_given: frozenset[str] = frozenset()
 
     def get(self, identifier: Any, dialect: Dialect) -> Any:
         """An object from ``None``, a name, a configuration, a class or a callable."""
@@ -152,7 +156,8 @@ class Registry:
         if isinstance(identifier, Mapping):
             return self.deserialize(identifier, None, dialect)
         if callable(identifier):
-            return identifier
+            made = inspect.isclass(identifier) and dialect.family not in self.classes_as_given
+            return identifier() if made else identifier
         if dialect.family == "tfjs":
             raise ValueError(
                 f"{self.what}: Improper config format: {identifier!r}. 'className' and 'config' must be set."
