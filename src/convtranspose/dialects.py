@@ -96,6 +96,10 @@ class Dialect:
         The keys every layer configuration begins with, in order; absent values are left out.
     conv_keys : tuple of str
         The keys of a transposed convolution, in order.
+    model_keys : tuple of str
+        The keys of a ``Sequential`` model, in order.
+    input_keys : tuple of str
+        The keys of an input layer, in order.
     objects_named_by_module : bool
         Whether nested objects carry ``module`` and ``registered_name`` beside their class.
     dtype_policy : tuple of (str, str)
@@ -126,6 +130,8 @@ class Dialect:
     frozen_regularized: bool = False
     layer_keys: tuple[str, ...] = ("name", "trainable", "dtype")
     conv_keys: tuple[str, ...] = (*_CONV_HEAD, "output_padding", "data_format", "dilation_rate", *_CONV_TAIL)
+    model_keys: tuple[str, ...] = ("name", "trainable", "dtype", "layers", "build_input_shape")
+    input_keys: tuple[str, ...] = ("batch_shape", "dtype", "sparse", "ragged", "name", "optional")
     objects_named_by_module: bool = True
     dtype_policy: tuple[str, str] = ("keras", "DTypePolicy")
     dtype_as_name: bool = False
@@ -157,6 +163,8 @@ def _keras2(name: str, version: str, errors: Mapping[str, type[Exception]], **ch
             *(*_CONV_HEAD, "data_format", "dilation_rate", "groups"),
             *(*_CONV_TAIL, "output_padding"),
         ),
+        "model_keys": ("name", "layers"),
+        "input_keys": ("batch_input_shape", "dtype", "sparse", "ragged", "name"),
         "objects_named_by_module": False,
         "dtype_policy": ("keras.mixed_precision", "Policy"),
         "dtype_as_name": True,
@@ -183,6 +191,7 @@ TF_KERAS_2_21 = _keras2(
     "2.21.0",
     {"name type": TypeError, "bool filters": TypeError},
     layer_keys=("name", "trainable", "dtype", "batch_input_shape"),
+    input_keys=("batch_input_shape", "dtype", "sparse", "ragged", "name", "optional"),
     objects_named_by_module=True,
 )
 TFJS = Dialect("tfjs", "tfjs", "4.22.0")

@@ -6,7 +6,7 @@
 (1, 10, 14, 4)
 """
 
-from convtranspose.layers.base import Gradients, InputSpec, Layer
+from convtranspose.layers.base import Gradients, InputSpec, Layer, SymbolicTensor
 from convtranspose.layers.conv_transpose import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -14,7 +14,8 @@ from convtranspose.layers.conv_transpose import (
     ConvTransposeGradients,
 )
 from convtranspose.layers.naming import clear_session, name_scope
-from convtranspose.layers.sequential import InputLayer, Sequential
+from convtranspose.layers.sequential import Input, InputLayer, Model, Sequential
+from convtranspose.layers.serialization import deserialize, serialize
 from convtranspose.layers.variable import Variable
 
 Convolution1DTranspose = Conv1DTranspose
@@ -30,11 +31,16 @@ __all__ = [
     "Convolution2DTranspose",
     "Convolution3DTranspose",
     "Gradients",
+    "Input",
     "InputLayer",
     "InputSpec",
     "Layer",
+    "Model",
     "Sequential",
+    "SymbolicTensor",
     "Variable",
     "clear_session",
+    "deserialize",
     "name_scope",
+    "serialize",
 ]

@@ -23,7 +23,7 @@ from convtranspose.dialects import KERAS3, Dialect
 from convtranspose.layers.naming import name_scope, scoped, snake_case, unique_name
 from convtranspose.layers.variable import Array, Variable
 
-__all__ = ["Gradients", "InputSpec", "Layer", "Pullback", "Shape", "layer_class"]
+__all__ = ["Gradients", "InputSpec", "Layer", "Pullback", "Shape", "SymbolicTensor", "layer_class"]
 
 Shape = tuple[int | None, ...]
 
@@ -95,6 +95,28 @@ class InputSpec:
             or any(w is not None and w != s for w, s in zip(self.shape, shape, strict=True))
         ):
             raise ValueError(f"layer {layer!r} expected inputs of shape {self.shape}. {got}")
+
+
+@dataclass(frozen=True)
+class SymbolicTensor:
+    """The place of an array in a model: its shape, and the layers it has come through.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+        Its shape; open lengths are ``None``.
+    dtype : str
+        Its type, by name.
+    layer : Layer
+        The layer it comes out of.
+    source : SymbolicTensor or None
+        What went into that layer.
+    """
+
+    shape: Shape
+    dtype: str
+    layer: Layer
+    source: SymbolicTensor | None = None
 
 
 class _Policy(NamedTuple):
@@ -170,6 +192,7 @@ class Layer:
 
     dialect: ClassVar[Dialect] = KERAS3
     inference_only: ClassVar[bool] = False  # True where training would compute something else
+    holds_layers: ClassVar[bool] = False  # True where the configuration holds those of other layers
 
     def __init__(
         self,
@@ -198,11 +221,13 @@ class Layer:
         self._admitted: set[Shape] = set()
         self._building = False
         self._first_weights = kwargs.get("weights")
+        self.build_shape: Shape | None = None
         self.batch_input_shape = _batch_input_shape(kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _KNOWN.setdefault(cls.__name__, cls)
+        if cls.__module__.partition(".")[0] == "convtranspose":  # files name no classes of their own
+            _KNOWN.setdefault(cls.__name__, cls)
         if "build" in cls.__dict__:
             cls.build = _building(cls.build)  # type: ignore[method-assign]
 
@@ -477,14 +502,15 @@ class Layer:
 
         Parameters
         ----------
-        inputs : array_like
-            Floating-point arrays are cast to the layer's type.
+        inputs : array_like or SymbolicTensor
+            Floating-point arrays are cast to the layer's type. A place in a model, made by ``Input``,
+            gives the place after this layer.
         training : bool, optional
             Accepted as in Keras; true is refused by layers that would compute something else then.
 
         Returns
         -------
-        ndarray
+        ndarray or SymbolicTensor
             In the layer's computing type.
 
         Raises
@@ -496,6 +522,8 @@ class Layer:
         """
         if training and self.inference_only:
             raise ValueError(f"{type(self).__name__} is here in its inference form only: training=False.")
+        if type(inputs) is SymbolicTensor:
+            return self._placed(inputs)
         x = self.prepare(inputs)
         if self._losses:
             self._losses.clear()
@@ -503,6 +531,12 @@ class Layer:
         if self.activity_regularizer is not None:
             self._losses.append(self.activity_regularizer(outputs) / max(len(outputs), 1))
         return outputs
+
+    def _placed(self, inputs: SymbolicTensor) -> SymbolicTensor:
+        if self.input_spec is not None:
+            self.input_spec.check(inputs.shape, self.name)
+        self.build_for(inputs.shape)
+        return SymbolicTensor(self.compute_output_shape(inputs.shape), self.compute_dtype, self, inputs)
 
     def prepare(self, inputs: Any) -> Array:
         """Inputs as the layer's ``call`` takes them: cast, checked; the layer is built afterwards."""
@@ -631,6 +665,7 @@ def _building(build: Callable[..., None]) -> Callable[..., None]:
         finally:
             self._building = False
         self.built = True
+        self.build_shape = tuple(input_shape)
         if self._first_weights is not None:
             self.set_weights(self._first_weights)
             self._first_weights = None

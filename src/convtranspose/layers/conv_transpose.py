@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -281,6 +282,38 @@ class BaseConvTranspose(Layer):
             return ConvTransposeGradients(packed.adjoint(dy), trained, of_kernel, of_bias)
 
         return outputs, pullback
+
+    @property
+    def convolution_op(self) -> Callable[[Any, Any], Array]:
+        """In Keras 2.7 and later: the ordinary forward convolution that the layers inherit there.
+
+        ``convolution_op(inputs, kernel)`` runs with the layer's strides, padding and dilation, and reads
+        the kernel as ``(*k, c_in, c_out)``: inputs have ``filters`` channels. The layer itself never
+        calls it. Other generations have no such attribute.
+        """
+        if not self.dialect.forward_convolution:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'convolution_op'")
+        return self._convolve
+
+    def _convolve(self, inputs: Any, kernel: Any) -> Array:
+        x = self._cast(inputs)
+        w = self._cast(kernel.value if isinstance(kernel, Variable) else kernel)
+        if x.ndim != self.rank + 2:
+            raise ValueError(f"inputs must have {self.rank + 2} axes. Got inputs of shape {x.shape}.")
+        sizes = x.shape[1:-1] if self.data_format == "channels_last" else x.shape[2:]
+        axes = [
+            geometry.forward_convolution_axis(o, k, s, d, self.padding)
+            for o, k, s, d in zip(sizes, w.shape[:-2], self.strides, self.dilation_rate, strict=True)
+        ]
+        return ops.conv(
+            x,
+            w,
+            self.strides,
+            tuple((axis.lo, axis.hi) for axis in axes),
+            None,
+            self.data_format,
+            self.dilation_rate,
+        )
 
     # Shapes and configuration
 

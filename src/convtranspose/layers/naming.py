@@ -24,14 +24,16 @@ def snake_case(name: str) -> str:
     return _BOUNDARY.sub("_", name).lower()
 
 
-def unique_name(base: str, family: str = "keras3") -> str:
+def unique_name(base: str, family: str = "keras3", first: int = 0) -> str:
     """The next automatic name of a kind: ``base``, ``base_1``, ``base_2``. Each family counts alone.
+
+    With ``first=1`` the count starts at ``base_1``.
 
     >>> clear_session()
     >>> unique_name("conv2d_transpose"), unique_name("conv2d_transpose")
     ('conv2d_transpose', 'conv2d_transpose_1')
     """
-    number = _used[family, base]
+    number = _used[family, base] + first
     _used[family, base] += 1
     return f"{base}_{number}" if number else base
 

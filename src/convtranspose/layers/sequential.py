@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from convtranspose import arguments as args
-from convtranspose.layers.base import Array, Gradients, Layer, Pullback, Shape, layer_class
+from convtranspose.layers.base import Array, Gradients, Layer, Pullback, Shape, SymbolicTensor
+from convtranspose.layers.naming import unique_name
+from convtranspose.layers.serialization import deserialize, serialize
 
-__all__ = ["InputLayer", "Sequential"]
+__all__ = ["Input", "InputLayer", "Model", "Sequential"]
 
 
 class InputLayer(Layer):
@@ -43,7 +45,7 @@ class InputLayer(Layer):
         batch_input_shape: Sequence[int | None] | None = None,
         **kwargs: Any,
     ) -> None:
-        for ignored in ("sparse", "ragged", "optional", "trainable"):
+        for ignored in ("sparse", "ragged", "optional"):  # no such inputs here, but files name them
             kwargs.pop(ignored, None)
         super().__init__(name=name, dtype=dtype, **kwargs)
         whole = batch_shape if batch_shape is not None else batch_input_shape
@@ -53,9 +55,10 @@ class InputLayer(Layer):
         self.built = True
 
     def _automatic_name(self) -> str:
-        from convtranspose.layers.naming import unique_name
-
-        return unique_name("input_layer" if self.dialect.family == "keras3" else "input", self.dialect.family)
+        record = self.dialect
+        if record.build_scoped:
+            return unique_name("input_layer", record.family)
+        return unique_name("input", record.family, first=1)
 
     def call(self, inputs: Array) -> Array:
         """The inputs themselves."""
@@ -72,8 +75,16 @@ class InputLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """All arguments as plain data."""
-        key = "batch_shape" if self.dialect.family == "keras3" else "batch_input_shape"
-        return {key: self.batch_shape, "dtype": self.dtype, "sparse": False, "name": self.name}
+        values = {
+            "batch_shape": self.batch_shape,
+            "batch_input_shape": self.batch_shape,
+            "dtype": self.dtype,
+            "sparse": False,
+            "ragged": False,
+            "name": self.name,
+            "optional": False,
+        }
+        return {key: values[key] for key in self.dialect.input_keys}
 
 
 class Sequential(Layer):
@@ -103,6 +114,8 @@ class Sequential(Layer):
     (3, 20, 1)
     """
 
+    holds_layers: ClassVar[bool] = True
+
     def __init__(
         self,
         layers: Iterable[Layer] | None = None,
@@ -112,17 +125,22 @@ class Sequential(Layer):
     ) -> None:
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._chain: list[Layer] = []
-        self.input_shape: Shape | None = None
+        self._input: InputLayer | None = None
         for layer in layers or ():
             self.add(layer)
 
     @property
     def layers(self) -> list[Layer]:
-        """The chain, without input layers."""
-        return [layer for layer in self._chain if not isinstance(layer, InputLayer)]
+        """The chain, without the input layer."""
+        return list(self._chain)
 
     def _sublayers(self) -> Sequence[Layer]:
         return self._chain
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """Shape of the inputs, or ``None`` where it is not known yet; ``None`` inside is open."""
+        return None if self._input is None else self._input.batch_shape
 
     def add(self, layer: Layer) -> None:
         """Append a layer.
@@ -141,21 +159,21 @@ class Sequential(Layer):
                 f"layers of a model must have different names, but {layer.name!r} is there twice. "
                 f"Give one another name: name='...'."
             )
-        if isinstance(layer, InputLayer) and self._chain:
-            raise ValueError("an input layer must come first in Sequential.")
+        if isinstance(layer, InputLayer):
+            if self._chain or self._input is not None:
+                raise ValueError("an input layer must come first in Sequential, and only once.")
+            self._input = layer
+            return
+        shape = layer.batch_input_shape if not self._chain and self._input is None else self.input_shape
         self._chain.append(layer)
-        if len(self._chain) == 1:
-            shape = layer.batch_shape if isinstance(layer, InputLayer) else layer.batch_input_shape
-            if shape is not None:
-                self.build(shape)
-        elif self.input_shape is not None:
-            self.built = False
-            self.build(self.input_shape)
+        if shape is not None:
+            self.build(shape)
 
     def pop(self) -> Layer:
         """Remove the last layer and return it."""
         if not self._chain:
             raise ValueError("there is no layer to remove.")
+        self.built = self.built and len(self._chain) > 1
         return self._chain.pop()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -172,10 +190,17 @@ class Sequential(Layer):
     def build(self, input_shape: Shape) -> None:
         """Build all layers for inputs of this shape; ``None`` stands for an open length."""
         shape: Shape = tuple(input_shape)
-        self.input_shape = shape
+        if self._input is None or self._input.batch_shape != shape:
+            name = f"{self._chain[0].name}_input" if self._chain and not self.dialect.build_scoped else None
+            self._input = InputLayer.in_dialect(self.dialect)(batch_shape=shape, name=name)
         for layer in self._chain:
             layer.build_for(shape)
             shape = layer.compute_output_shape(shape)
+
+    def build_for(self, input_shape: Shape) -> None:
+        """Build as a call does; no generation puts a model's name into those of its weights here."""
+        if not self.built:
+            self.build(input_shape)
 
     @property
     def output_shape(self) -> Shape:
@@ -289,23 +314,117 @@ class Sequential(Layer):
             count = f"{layer.count_params():,}" if layer.built else "?"
             rows.append((f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count))
         widths = [max(len(row[n]) for row in rows) for n in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
-        rule = "-" * (sum(widths) + 4)
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
         total, trained = (sum(w.value.size for w in ws) for ws in (self.weights, self.trainable_weights))
         foot = f"Total {total:,}, trainable {trained:,}, non-trainable {total - trained:,}"
         for line in (f"Model {self.name}", rule, lines[0], rule, *lines[1:], rule, foot):
             print_fn(line)
 
     def get_config(self) -> dict[str, Any]:
-        """Name and layers as plain data."""
-        chain = [{"class_name": type(la).__name__, "config": la.get_config()} for la in self._chain]
-        return {"name": self.name, "layers": chain}
+        """Name and layers as plain data, in the form of the model's generation."""
+        first = [] if self._input is None else [self._input]
+        values = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self._dtype_config(),
+            "layers": [serialize(layer) for layer in (*first, *self._chain)],
+            "build_input_shape": self.input_shape,
+        }
+        keys = self.dialect.model_keys
+        return {k: values[k] for k in keys if k != "build_input_shape" or values[k] is not None}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """A model with the layers that :meth:`get_config` gave."""
-        layers = [
-            layer_class(item["class_name"], cls.dialect).from_config(item["config"])
-            for item in config["layers"]
-        ]
-        return cls(layers, name=config.get("name"))
+    def from_config(
+        cls,
+        config: dict[str, Any] | list[dict[str, Any]],
+        custom_objects: Mapping[str, type[Layer]] | None = None,
+    ) -> Self:
+        """A model with the layers that :meth:`get_config` gave, in any generation's form."""
+        if isinstance(config, list):  # the form before Keras 2.2
+            config = {"layers": config}
+        made = cls(name=config.get("name"), trainable=config.get("trainable", True), dtype=config.get("dtype"))
+        for item in config["layers"]:
+            made.add(deserialize(item, custom_objects, dialect=cls.dialect))
+        shape = config.get("build_input_shape")
+        if shape is not None and not made.built:
+            made.build(tuple(shape))
+        return made
+
+
+def Input(  # noqa: N802 - Keras' name
+    shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    name: str | None = None,
+    *,
+    batch_shape: Sequence[int | None] | None = None,
+    layer: type[InputLayer] = InputLayer,
+) -> SymbolicTensor:
+    """The place where a model begins.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+        Shape of an input without the batch; ``None`` stands for an open length.
+    batch_size : int, optional
+        Length of the batch.
+    dtype, name
+        As in :class:`InputLayer`.
+    batch_shape : tuple of int or None, optional
+        Shape with the batch, instead of ``shape``.
+    layer : type, default InputLayer
+        The input layer of a generation.
+
+    Returns
+    -------
+    SymbolicTensor
+        Call layers on it; :class:`Model` makes the model.
+
+    Examples
+    --------
+    >>> from convtranspose.layers import Conv1DTranspose, Input, Model
+    >>> x = Input((None, 3))
+    >>> y = Conv1DTranspose(2, 3, strides=2, padding="same")(x)
+    >>> y.shape, Model(x, y).count_params()
+    ((None, None, 2), 20)
+    """
+    first = layer(shape, batch_size, dtype, name, batch_shape=batch_shape)
+    return SymbolicTensor(first.batch_shape, first.dtype, first)
+
+
+def Model(  # noqa: N802 - Keras' name
+    inputs: SymbolicTensor, outputs: SymbolicTensor, name: str | None = None
+) -> Sequential:
+    """The model between two places: the layers from one to the other, as a :class:`Sequential`.
+
+    Parameters
+    ----------
+    inputs, outputs : SymbolicTensor
+        Where it begins, made by :func:`Input`, and where it ends.
+    name : str, optional
+        Its name.
+
+    Returns
+    -------
+    Sequential
+        Built, with these very layers.
+
+    Raises
+    ------
+    ValueError
+        If ``outputs`` does not come from ``inputs``.
+    """
+    chain: list[Layer] = []
+    place: SymbolicTensor | None = outputs
+    while place is not None and place is not inputs:
+        chain.append(place.layer)
+        place = place.source
+    if place is None:
+        raise ValueError(
+            f"outputs must come from inputs through layers, but the chain of outputs begins elsewhere. "
+            f"Got inputs of shape {inputs.shape}, outputs of shape {outputs.shape}."
+        )
+    record = inputs.layer.dialect
+    named = name or unique_name("functional" if record.build_scoped else "model", record.family)
+    return Sequential.in_dialect(record)([inputs.layer, *reversed(chain)], name=named)
