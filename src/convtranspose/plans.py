@@ -64,6 +64,9 @@ def kernel_gradient(
     x: Array, y: Array, out: Array, geometry: Geometry, groups: int, layout: str, threads: int
 ) -> None:
     """Kernel gradient into ``out``, native where possible."""
+    if not x.size or not y.size:  # a sum over nothing
+        out[...] = 0
+        return
     run = _numpy_path.kernel_gradient if native_module is None else native_module.kernel_gradient
     run(x, y, out, geometry, groups, layout, threads)
 
@@ -176,7 +179,8 @@ class Plan:
         if self._compute != self.dtype:
             x = x.astype(self._compute)
             target = args.output_array(None, shape, self._compute, ())
-        self._operator.run(x, target, known.geometry, self._bias, self.options.data_format, workers)
+        if target.size:  # an empty batch leaves nothing to compute
+            self._operator.run(x, target, known.geometry, self._bias, self.options.data_format, workers)
         if self._activation is not None:
             target[...] = self._activation(target)
         if target is not result:
