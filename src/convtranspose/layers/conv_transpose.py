@@ -187,6 +187,22 @@ class BaseConvTranspose(Layer):
             "groups": self.groups if self.dialect.grouped else 1,
         }
 
+    @property
+    def plan(self) -> Plan:
+        """The plan of the weights as they are now: sizes, arithmetic, scratch memory, kernel chosen.
+
+        An activation that mixes channels stands outside of it.
+
+        Examples
+        --------
+        >>> from convtranspose.layers import Conv2DTranspose
+        >>> layer = Conv2DTranspose(4, 3, strides=2, padding="same")
+        >>> layer.build((None, 5, 7, 2))
+        >>> layer.plan.problem((1, 5, 7, 2)).multiply_adds
+        2520
+        """
+        return self._current().forward
+
     def _current(self) -> _Packed:
         """The plans of the weights as they are now."""
         packed, bias = self._packed, self.bias
