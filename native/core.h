@@ -103,18 +103,19 @@ struct DepthwiseTile {
 // The kernels of one element type on one path. Tables are indexed by size - 1.
 template <class T>
 struct KernelTable {
-  static constexpr int kMaxPositions = 16, kMaxVectors = 2, kMaxRows = 8;
-  int lanes;                    // elements per vector
+  static constexpr int kMaxPositions = 16, kMaxVectors = 2, kMaxRows = 8, kMaxRowVectors = 8;
+  int lanes;                       // elements per vector
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
   void (*gradient[kMaxVectors][kMaxPositions])(const GradientTile<T>&);
-  int row_vectors[kMaxRows];    // vectors per tile of the row method with m rows
-  void (*row[kMaxRows])(const RowTile<T>&);
+  int max_rows;                    // of the row method
+  int row_vectors[kMaxRows];       // vectors of the largest tile with m rows
+  void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
   void (*depthwise)(const DepthwiseTile<T>&);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside
   void (*transpose)(const T* src, index src_stride, index rows, index columns, T* dst, index dst_stride);
-  // dst[s * j + r] = src[r][j] for r < s: s rows become one
-  void (*interleave)(const T* src, index src_stride, index s, index count, T* dst);
+  // dst[n * j + r] = rows[r][j] for r < n: n rows become one
+  void (*interleave)(const T* const* rows, index n, index count, T* dst);
   double (*fma_chain)(index iterations);  // returns something that depends on every sum
   index fma_chain_flops;                  // per iteration
 };

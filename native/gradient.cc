@@ -6,14 +6,11 @@
 #include <cstring>
 #include <vector>
 
-#include "cpu.h"
-#include "engine.h"
+#include "method.h"
+#include "schedule.h"
 
 namespace ct {
 namespace {
-
-index ceil_div(index a, index b) { return (a + b - 1) / b; }
-index floor_div(index a, index b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 template <class T>
 struct Run {

@@ -12,12 +12,11 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
-#include <variant>
+#include <vector>
 
 #include "cpu.h"
 #include "dispatch.h"
-#include "engine.h"
+#include "method.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -106,25 +105,34 @@ bool is_channels_first(const std::string& layout) {
   return false;
 }
 
+// A kernel and the method chosen for it.
 template <class T>
-struct Typed {
-  std::unique_ptr<ct::Operator<T>> op;
+struct Chosen {
+  std::unique_ptr<ct::Method<T>> method;
+  std::string reason;
+
+  Chosen(const ct::Shape& shape, const void* kernel) {
+    nb::gil_scoped_release free;
+    method = ct::choose_method<T>(shape, static_cast<const T*>(kernel), ct::active_path(), reason);
+  }
 };
 
 class PyOperator {
  public:
   PyOperator(const std::string& kind, ConstArray kernel, std::vector<index> strides,
-             std::vector<index> dilations, index groups) {
+             std::vector<index> dilations, index groups, const std::string& layout) {
     const int rank = int(kernel.ndim()) - 2;
     if (rank < 1 || rank > kAxes || int(strides.size()) != rank || int(dilations.size()) != rank)
       bad("kernel, strides and dilations do not belong together");
     if (kind != "forward" && kind != "adjoint") bad("kind must be forward or adjoint");
     rank_ = rank;
     forward_ = kind == "forward";
-    shape_k_.assign(kAxes, 1);
     index total = 1;
-    ct::Operator<float>::Shape s{forward_ ? Kind::forward : Kind::adjoint, {1, 1, 1}, {1, 1, 1}, {1, 1, 1},
-                                 groups, 0, 0};
+    ct::Shape& s = shape_;
+    s.kind = forward_ ? Kind::forward : Kind::adjoint;
+    for (int a = 0; a < kAxes; ++a) s.k[a] = s.s[a] = s.d[a] = 1;
+    s.groups = groups;
+    s.channels_first = is_channels_first(layout);
     for (int n = 0; n < rank; ++n) {
       const int a = kAxes - rank + n;
       s.k[a] = index(kernel.shape(n));
@@ -142,47 +150,33 @@ class PyOperator {
       if (kernel.shape(n) > 1 && kernel.stride(n) != expected) bad("kernel must be contiguous");
       expected *= index(kernel.shape(n));
     }
-    if (kernel.dtype() == nb::dtype<float>()) {
-      const float* data = static_cast<const float*>(kernel.data());
-      nb::gil_scoped_release free;
-      f32_ = std::make_unique<ct::Operator<float>>(s, data, ct::active_path());
-    } else if (kernel.dtype() == nb::dtype<double>()) {
-      ct::Operator<double>::Shape sd{s.kind, {s.k[0], s.k[1], s.k[2]}, {s.s[0], s.s[1], s.s[2]},
-                                     {s.d[0], s.d[1], s.d[2]}, s.groups, s.c_out, s.c_in};
-      const double* data = static_cast<const double*>(kernel.data());
-      nb::gil_scoped_release free;
-      f64_ = std::make_unique<ct::Operator<double>>(sd, data, ct::active_path());
-    } else {
-      throw nb::type_error("kernel must be float32 or float64");
-    }
-    groups_ = groups;
-    c_in_ = s.c_in;
-    c_out_ = s.c_out;
-    for (int a = 0; a < kAxes; ++a) {
-      k_[a] = s.k[a];
-      s_[a] = s.s[a];
-      d_[a] = s.d[a];
-    }
-  }
-
-  void run(ConstArray x, Array out, nb::handle geometry, nb::object bias, const std::string& layout,
-           int threads) const {
-    if (f32_)
-      run_typed<float>(*f32_, x, out, geometry, bias, layout, threads);
+    if (kernel.dtype() == nb::dtype<float>())
+      f32_ = std::make_unique<Chosen<float>>(s, kernel.data());
+    else if (kernel.dtype() == nb::dtype<double>())
+      f64_ = std::make_unique<Chosen<double>>(s, kernel.data());
     else
-      run_typed<double>(*f64_, x, out, geometry, bias, layout, threads);
+      throw nb::type_error("kernel must be float32 or float64");
+    path_ = ct::active_path().name;
   }
 
-  index workspace_bytes(nb::handle geometry, const std::string& layout, int threads) const {
-    const Sizes sizes = geometry_of(geometry);
-    return f32_ ? f32_->workspace_bytes(nominal<float>(sizes, layout), sizes.axis, threads)
-                : f64_->workspace_bytes(nominal<double>(sizes, layout), sizes.axis, threads);
+  void run(ConstArray x, Array out, nb::handle geometry, nb::object bias, int threads) const {
+    if (f32_)
+      run_typed<float>(*f32_->method, x, out, geometry, bias, threads);
+    else
+      run_typed<double>(*f64_->method, x, out, geometry, bias, threads);
   }
 
-  std::string explain(nb::handle geometry, const std::string& layout) const {
+  index workspace_bytes(nb::handle geometry, index batch, int threads) const {
     const Sizes sizes = geometry_of(geometry);
-    return f32_ ? f32_->explain(nominal<float>(sizes, layout), sizes.axis, 0)
-                : f64_->explain(nominal<double>(sizes, layout), sizes.axis, 0);
+    return f32_ ? f32_->method->workspace_bytes(nominal<float>(sizes, batch, threads))
+                : f64_->method->workspace_bytes(nominal<double>(sizes, batch, threads));
+  }
+
+  std::string explain(nb::handle geometry, index batch) const {
+    const Sizes sizes = geometry_of(geometry);
+    return std::string(path_) + ", " +
+           (f32_ ? f32_->method->explain(nominal<float>(sizes, batch, 0)) + "; chosen because " + f32_->reason
+                 : f64_->method->explain(nominal<double>(sizes, batch, 0)) + "; chosen because " + f64_->reason);
   }
 
  private:
@@ -190,39 +184,42 @@ class PyOperator {
     Sizes sizes = read_geometry(geometry);
     if (sizes.rank != rank_) bad("geometry has the wrong number of axes");
     for (int a = 0; a < kAxes; ++a)
-      if (sizes.axis[a].k != k_[a] || sizes.axis[a].s != s_[a] || sizes.axis[a].d != d_[a])
+      if (sizes.axis[a].k != shape_.k[a] || sizes.axis[a].s != shape_.s[a] || sizes.axis[a].d != shape_.d[a])
         bad("geometry does not belong to this kernel");
     return sizes;
   }
 
-  // A contiguous source of one image in this layout: what plans are explained for.
+  // A call on contiguous arrays of these sizes: what plans are explained for.
   template <class T>
-  View<const T> nominal(const Sizes& sizes, const std::string& layout) const {
-    View<const T> v;
-    v.c = forward_ ? c_in_ : c_out_;
-    const bool first = is_channels_first(layout);
-    index step = first ? 1 : v.c;
-    for (int a = kAxes - 1; a >= 0; --a) {
-      v.size[a] = forward_ ? sizes.axis[a].i : sizes.axis[a].o;
-      v.stride[a] = step;
-      step *= v.size[a];
-    }
-    v.stride_c = first ? step : 1;
-    v.stride_n = first ? step * v.c : step;
-    return v;
+  ct::Call<T> nominal(const Sizes& sizes, index batch, int threads) const {
+    ct::Call<T> call{{}, {}, sizes.axis, nullptr, threads, nullptr};
+    const auto fill = [&](auto& v, index channels, bool output) {
+      v.n = batch;
+      v.c = channels;
+      index step = shape_.channels_first ? 1 : channels;
+      for (int a = kAxes - 1; a >= 0; --a) {
+        v.size[a] = output ? sizes.axis[a].o : sizes.axis[a].i;
+        v.stride[a] = step;
+        step *= v.size[a];
+      }
+      v.stride_c = shape_.channels_first ? step : 1;
+      v.stride_n = shape_.channels_first ? step * channels : step;
+    };
+    fill(call.src, forward_ ? shape_.c_in : shape_.c_out, !forward_);
+    fill(call.dst, forward_ ? shape_.c_out : shape_.c_in, forward_);
+    return call;
   }
 
   template <class T>
-  void run_typed(const ct::Operator<T>& op, const ConstArray& x, const Array& out, nb::handle geometry,
-                 const nb::object& bias, const std::string& layout, int threads) const {
+  void run_typed(const ct::Method<T>& method, const ConstArray& x, const Array& out, nb::handle geometry,
+                 const nb::object& bias, int threads) const {
     if (x.dtype() != nb::dtype<T>() || out.dtype() != nb::dtype<T>())
       throw nb::type_error("inputs, out and kernel must have one type");
     const Sizes sizes = geometry_of(geometry);
-    const bool first = is_channels_first(layout);
-    const auto src = view<const T>(x, rank_, first);
-    const auto dst = view<T>(out, rank_, first);
-    check_sizes(src, forward_ ? c_in_ : c_out_, sizes, !forward_);
-    check_sizes(dst, forward_ ? c_out_ : c_in_, sizes, forward_);
+    const auto src = view<const T>(x, rank_, shape_.channels_first);
+    const auto dst = view<T>(out, rank_, shape_.channels_first);
+    check_sizes(src, forward_ ? shape_.c_in : shape_.c_out, sizes, !forward_);
+    check_sizes(dst, forward_ ? shape_.c_out : shape_.c_in, sizes, forward_);
     if (src.n != dst.n) bad("inputs and out have different batches");
     const T* vector = nullptr;
     nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu> bias_array;
@@ -231,21 +228,21 @@ class PyOperator {
       if (index(bias_array.shape(0)) != dst.c) bad("bias has the wrong length");
       vector = bias_array.data();
     }
+    if (src.n == 0 || dst.size[0] * dst.size[1] * dst.size[2] == 0) return;
     bool finished;
     {
       nb::gil_scoped_release free;
-      finished = op.run(src, dst, sizes.axis, vector, threads, &interrupted);
+      finished = method.run({src, dst, sizes.axis, vector, threads, &interrupted});
     }
     raise_if_interrupted(finished);
   }
 
-  std::unique_ptr<ct::Operator<float>> f32_;
-  std::unique_ptr<ct::Operator<double>> f64_;
-  std::vector<index> shape_k_;
+  std::unique_ptr<Chosen<float>> f32_;
+  std::unique_ptr<Chosen<double>> f64_;
+  ct::Shape shape_;
+  const char* path_ = "";
   int rank_ = 0;
   bool forward_ = true;
-  index groups_ = 1, c_in_ = 0, c_out_ = 0;
-  index k_[kAxes], s_[kAxes], d_[kAxes];
 };
 
 template <class T>
@@ -332,9 +329,9 @@ NB_MODULE(_core, m) {
   m.doc() = "Native kernels of convtranspose.";
   nb::class_<PyOperator>(m, "Operator")
       .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>,
-                    ct::index>())
+                    ct::index, const std::string&>())
       .def("run", &PyOperator::run, "x"_a.noconvert(), "out"_a.noconvert(), "geometry"_a, "bias"_a.none(),
-           "layout"_a, "threads"_a)
+           "threads"_a)
       .def("workspace_bytes", &PyOperator::workspace_bytes)
       .def("explain", &PyOperator::explain);
   m.def("kernel_gradient", &kernel_gradient, "x"_a.noconvert(), "y"_a.noconvert(), "out"_a.noconvert(),

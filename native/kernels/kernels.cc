@@ -3,8 +3,10 @@
 // that the whole library shares.
 #include "../core.h"
 #include "channel.h"
+#include "depthwise.h"
 #include "gradient.h"
 #include "move.h"
+#include "row.h"
 #include "simd.h"
 
 namespace ct {
@@ -15,6 +17,22 @@ namespace {
 template <int V>
 constexpr int positions() {
   return kRegisters == 32 ? (V == 1 ? 14 : 14) : (V == 1 ? 12 : 6);
+}
+
+// Rows of the row method: with 16 registers more than four leave no room for vectors.
+constexpr int kRows = kRegisters == 32 ? 8 : 4;
+
+template <class T, int M, int V>
+void add_row_kernels(KernelTable<T>& t) {
+  t.row[M - 1][V - 1] = row_kernel<T, M, V>;
+  if constexpr (V > 1) add_row_kernels<T, M, V - 1>(t);
+}
+
+template <class T, int M = kRows>
+void add_rows(KernelTable<T>& t) {
+  t.row_vectors[M - 1] = row_vectors(M);
+  add_row_kernels<T, M, row_vectors(M)>(t);
+  if constexpr (M > 1) add_rows<T, M - 1>(t);
 }
 
 template <class T>
@@ -34,7 +52,11 @@ KernelTable<T> make() {
   }
 #include "kernels.inc"
 #undef CT_ENTRY
+  t.max_rows = kRows;
+  add_rows<T>(t);
+  t.depthwise = depthwise_kernel<T>;
   t.transpose = transpose<T>;
+  t.interleave = interleave<T>;
   t.fma_chain = fma_chain<T>;
   t.fma_chain_flops = 2 * kPeakChains * Simd<T>::lanes;
   return t;

@@ -35,6 +35,57 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
     for (ct::index r = 0; r < rows; ++r) dst[c * dst_stride + r] = src[r * src_stride + c];
 }
 
+#if defined(__clang__)
+template <class T>
+inline void interleave_two(const T* a, const T* b, ct::index count, T* dst) {
+  for (ct::index j = 0; j < count; ++j) dst[2 * j] = a[j], dst[2 * j + 1] = b[j];
+}
+#else
+template <class T>
+inline void interleave_two(const T* a, const T* b, ct::index count, T* dst) {
+  constexpr int lanes = Simd<T>::lanes;
+  typedef decltype(Vec<T>{} < Vec<T>{}) Mask;
+  Mask low, high;
+  for (int n = 0; n < lanes; ++n) {
+    low[n] = n / 2 + (n % 2) * lanes;
+    high[n] = lanes / 2 + n / 2 + (n % 2) * lanes;
+  }
+  ct::index j = 0;
+  for (; j + lanes <= count; j += lanes) {
+    const Vec<T> x = load(a + j), y = load(b + j);
+    store(dst + 2 * j, __builtin_shuffle(x, y, low));
+    store(dst + 2 * j + lanes, __builtin_shuffle(x, y, high));
+  }
+  for (; j < count; ++j) dst[2 * j] = a[j], dst[2 * j + 1] = b[j];
+}
+#endif
+
+template <class T, int N>
+inline void interleave_some(const T* const* rows, ct::index count, T* dst) {
+  for (ct::index j = 0; j < count; ++j, dst += N)
+#pragma GCC unroll 16
+    for (int r = 0; r < N; ++r) dst[r] = rows[r][j];
+}
+
+template <class T>
+void interleave(const T* const* rows, ct::index n, ct::index count, T* dst) {
+  switch (n) {
+    case 1: {
+      const T* row = rows[0];
+      for (ct::index j = 0; j < count; ++j) dst[j] = row[j];
+      return;
+    }
+    case 2: return interleave_two<T>(rows[0], rows[1], count, dst);
+    case 3: return interleave_some<T, 3>(rows, count, dst);
+    case 4: return interleave_some<T, 4>(rows, count, dst);
+    case 6: return interleave_some<T, 6>(rows, count, dst);
+    case 8: return interleave_some<T, 8>(rows, count, dst);
+    default:
+      for (ct::index j = 0; j < count; ++j, dst += n)
+        for (ct::index r = 0; r < n; ++r) dst[r] = rows[r][j];
+  }
+}
+
 // Independent chains of fused multiply-adds: as many as hide the latency, few enough for registers.
 constexpr int kPeakChains = 12;
 

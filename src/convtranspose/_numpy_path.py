@@ -48,10 +48,18 @@ class Operator:
         One number per axis.
     groups : int
         Channel groups.
+    layout : {"channels_last", "channels_first"}
+        Where the channels of inputs and outputs stand.
     """
 
     def __init__(
-        self, kind: str, kernel: Array, strides: tuple[int, ...], dilations: tuple[int, ...], groups: int
+        self,
+        kind: str,
+        kernel: Array,
+        strides: tuple[int, ...],
+        dilations: tuple[int, ...],
+        groups: int,
+        layout: str,
     ) -> None:
         co, ci = kernel.shape[-2], kernel.shape[-1] // groups
         split = kernel.reshape(*kernel.shape[:-2], co, groups, ci)
@@ -61,8 +69,9 @@ class Operator:
         self._weights = np.ascontiguousarray(split.transpose(*lead, *(split.ndim + n for n in order)))
         self._kind = kind
         self._groups = groups
+        self._layout = layout
 
-    def workspace_bytes(self, geometry: Geometry, layout: str, threads: int) -> int:
+    def workspace_bytes(self, geometry: Geometry, batch: int, threads: int) -> int:
         """Scratch memory of a run: one phase and its products, for one image."""
         sizes = geometry.output_sizes if self._kind == "forward" else geometry.input_sizes
         per_phase = 1
@@ -70,17 +79,15 @@ class Operator:
             per_phase *= -(-size // s) if self._kind == "forward" else size
         return 2 * per_phase * self._weights.shape[-1] * self._groups * self._weights.itemsize
 
-    def explain(self, geometry: Geometry, layout: str) -> str:
+    def explain(self, geometry: Geometry, batch: int) -> str:
         """One line: what runs and why."""
         return "NumPy path: one matrix product per tap (the native module is absent or switched off)"
 
-    def run(
-        self, x: Array, out: Array, geometry: Geometry, bias: Array | None, layout: str, threads: int
-    ) -> None:
+    def run(self, x: Array, out: Array, geometry: Geometry, bias: Array | None, threads: int) -> None:
         """Compute ``out`` from ``x``; both have their final shapes."""
         if not out.size:
             return
-        x, out = _channels_last(x, layout), _channels_last(out, layout)
+        x, out = _channels_last(x, self._layout), _channels_last(out, self._layout)
         for image, result in zip(x, out, strict=True):  # bounds the scratch memory
             if self._kind == "forward":
                 self._forward(image, result, geometry)

@@ -27,14 +27,14 @@ class Operator(Protocol):
     """What the NumPy path and the native module both offer."""
 
     def run(
-        self, x: Array, out: Array, geometry: Geometry, bias: Array | None, layout: str, threads: int, /
+        self, x: Array, out: Array, geometry: Geometry, bias: Array | None, threads: int, /
     ) -> None:
         """Compute ``out`` from ``x``."""
 
-    def workspace_bytes(self, geometry: Geometry, layout: str, threads: int, /) -> int:
+    def workspace_bytes(self, geometry: Geometry, batch: int, threads: int, /) -> int:
         """Scratch memory of a run."""
 
-    def explain(self, geometry: Geometry, layout: str, /) -> str:
+    def explain(self, geometry: Geometry, batch: int, /) -> str:
         """What runs and why."""
 
 
@@ -53,11 +53,16 @@ native_module, native_absence = _load_native()
 
 
 def operator(
-    kind: str, kernel: Array, strides: tuple[int, ...], dilations: tuple[int, ...], groups: int
+    kind: str,
+    kernel: Array,
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+    groups: int,
+    layout: str,
 ) -> Operator:
     """A packed ``"forward"`` or ``"adjoint"`` operator, native where possible."""
     make = _numpy_path.Operator if native_module is None else native_module.Operator
-    return cast(Operator, make(kind, kernel, strides, dilations, groups))
+    return cast(Operator, make(kind, np.ascontiguousarray(kernel), strides, dilations, groups, layout))
 
 
 def kernel_gradient(
@@ -116,6 +121,7 @@ class Plan:
             options.strides,
             options.dilation_rate,
             options.groups,
+            options.data_format,
         )
         self._sizes: dict[tuple[int, ...], args.Problem] = {}
 
@@ -138,14 +144,12 @@ class Plan:
     def workspace_bytes(self, input_shape: tuple[int, ...], threads: int | None = None) -> int:
         """Scratch memory of a run in bytes, beside input, output and the packed weights."""
         known = self.problem(tuple(input_shape))
-        return self._operator.workspace_bytes(
-            known.geometry, self.options.data_format, args.threads_count(threads)
-        )
+        return self._operator.workspace_bytes(known.geometry, known.batch, args.threads_count(threads))
 
     def explain(self, input_shape: tuple[int, ...]) -> str:
         """What runs for inputs of this shape, and why, in words."""
         known = self.problem(tuple(input_shape))
-        return self._operator.explain(known.geometry, self.options.data_format)
+        return self._operator.explain(known.geometry, known.batch)
 
     def __call__(self, inputs: Any, *, out: Array | None = None, threads: int | None = None) -> Array:
         """Run the plan.
@@ -180,7 +184,7 @@ class Plan:
             x = x.astype(self._compute)
             target = args.output_array(None, shape, self._compute, ())
         if target.size:  # an empty batch leaves nothing to compute
-            self._operator.run(x, target, known.geometry, self._bias, self.options.data_format, workers)
+            self._operator.run(x, target, known.geometry, self._bias, workers)
         if self._activation is not None:
             target[...] = self._activation(target)
         if target is not result:

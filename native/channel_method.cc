@@ -1,159 +1,56 @@
-// The channel method: packing, scheduling and running.
+// The channel method: vectors along the destination channels, for layers with many of them.
 //
 // A task is one block of destinations (a box of q-space, one image or several) times one run of panels.
 // It copies the source window of its block into zero-padded scratch memory where borders or the
 // memory layout need it, then passes all panels and phases over it: every destination is written once,
 // by one task, in one order of sums, so the bits depend neither on threads nor on how blocks are cut.
-#include "engine.h"
-
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
-#include "cpu.h"
+#include "method.h"
+#include "schedule.h"
 
 namespace ct {
-
-template <class T>
-Buffer<T>::Buffer(index count) : count_(count) {
-  const std::size_t bytes = (std::size_t(count) * sizeof(T) + 127) / 64 * 64;
-  void* p = std::aligned_alloc(64, bytes);
-  if (!p) throw std::bad_alloc();
-  data_.reset(static_cast<T*>(p));
-}
-
-template <class T>
-void Buffer<T>::Free::operator()(T* p) const { std::free(p); }
-
-template class Buffer<float>;
-template class Buffer<double>;
-
 namespace {
 
-index ceil_div(index a, index b) { return (a + b - 1) / b; }
-index floor_div(index a, index b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-
-// The phase structure of one axis: which taps meet which residue class of destinations.
-std::vector<AxisClass> classify(Kind kind, index k, index s, index d) {
-  std::vector<AxisClass> classes(kind == Kind::forward ? s : 1);
-  for (index r = 0; r < index(classes.size()); ++r) classes[r].residue = r;
-  for (index t = 0; t < k; ++t) {
-    if (kind == Kind::forward)
-      classes[t * d % s].taps.push_back({t, t * d / s});
-    else
-      classes[0].taps.push_back({t, t * d});
-  }
-  index before = 0;
-  for (auto& c : classes) {
-    c.taps_before = before;
-    before += index(c.taps.size());
-  }
-  return classes;
-}
-
-// A phase of one axis for actual sizes. Destination j is dst0 + j * dst_step for j < count; tap t of the
-// class reads source shift_sign * shift + source0 + j * src_step.
-struct Phase {
-  const AxisClass* cls;
-  index dst0, count;
-  index q0;          // q of j = 0; blocks are cut in q
-  index source0;     // source position of a tap with shift 0 at j = 0
+// A panel of destination channels that one micro-kernel call computes.
+struct Panel {
+  index first, columns;  // destination channels, within a group
+  int vectors;
+  index weights;  // where its packed weights start, within a group
 };
-
-struct AxisSchedule {
-  std::vector<Phase> phases;  // those with destinations
-  index dst_step, src_step, src_size;
-  int shift_sign;
-  index q_begin = 0, q_end = 0;
-
-  index source(const Phase& p, const AxisTap& tap, index j) const {
-    return p.source0 + j * src_step + shift_sign * tap.shift;
-  }
-  // Destinations [begin, end) of a phase inside the block [q, q_stop).
-  void range(const Phase& p, index q, index q_stop, index& begin, index& end) const {
-    begin = std::max<index>(0, q - p.q0);
-    end = std::min(p.count, q_stop - p.q0);
-  }
-  // Part of [begin, end) where at least one tap meets the source.
-  void covered(const Phase& p, index& begin, index& end) const {
-    index lo = end, hi = begin;
-    for (const AxisTap& tap : p.cls->taps) {
-      const index at0 = source(p, tap, 0);
-      lo = std::min(lo, std::max(begin, ceil_div_signed(-at0, src_step)));
-      hi = std::max(hi, std::min(end, ceil_div_signed(src_size - at0, src_step)));
-    }
-    if (lo >= hi) {
-      end = begin;
-      return;
-    }
-    begin = lo;
-    end = hi;
-  }
-  static index ceil_div_signed(index a, index b) { return -floor_div(-a, b); }
-
-  // Source positions [lo, hi) that the covered destinations of a block read, halo included.
-  void window(index q, index q_stop, index& lo, index& hi) const {
-    lo = INT64_MAX;
-    hi = INT64_MIN;
-    for (const Phase& p : phases) {
-      index begin, end;
-      range(p, q, q_stop, begin, end);
-      if (begin >= end) continue;
-      covered(p, begin, end);
-      if (begin >= end) continue;
-      for (const AxisTap& tap : p.cls->taps) {
-        lo = std::min(lo, source(p, tap, begin));
-        hi = std::max(hi, source(p, tap, end - 1) + 1);
-      }
-    }
-    if (lo > hi) lo = hi = 0;
-  }
-};
-
-AxisSchedule schedule_axis(Kind kind, const Axis& a, const std::vector<AxisClass>& classes) {
-  AxisSchedule out;
-  out.q_begin = INT64_MAX;
-  out.q_end = INT64_MIN;
-  if (kind == Kind::forward) {
-    out.dst_step = a.s;
-    out.src_step = 1;
-    out.src_size = a.i;
-    out.shift_sign = -1;
-    for (const AxisClass& c : classes) {
-      const index q0 = -floor_div(c.residue - a.lo, a.s);  // the least q with s * q + r >= lo
-      const index dst0 = a.s * q0 + c.residue - a.lo;
-      if (dst0 >= a.o) continue;
-      out.phases.push_back({&c, dst0, ceil_div(a.o - dst0, a.s), q0, q0});
-    }
-  } else {
-    out.dst_step = 1;
-    out.src_step = a.s;
-    out.src_size = a.o;
-    out.shift_sign = 1;
-    out.phases.push_back({&classes[0], 0, a.i, 0, -a.lo});
-  }
-  for (const Phase& p : out.phases) {
-    out.q_begin = std::min(out.q_begin, p.q0);
-    out.q_end = std::max(out.q_end, p.q0 + p.count);
-  }
-  if (out.phases.empty()) out.q_begin = out.q_end = 0;
-  return out;
-}
-
-index block_budget() {  // bytes of source that a block may hold: about a third of the L2 cache
-  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
-  return std::clamp<index>(l2 / 3, 64 << 10, 512 << 10);
-}
-
-// Balanced tiles: 16 positions by at most 14 are 8 + 8, not 14 + 2.
-index tile_size(index count, index largest) { return ceil_div(count, ceil_div(count, largest)); }
-
-}  // namespace
 
 template <class T>
-struct Operator<T>::Schedule {
+class ChannelMethod final : public Method<T> {
+ public:
+  ChannelMethod(const Shape& shape, const T* kernel, const Path& path, bool finite);
+  bool run(const Call<T>& call) const override;
+  index workspace_bytes(const Call<T>& call) const override;
+  std::string explain(const Call<T>& call) const override;
+
+ private:
+  struct Schedule;
+  struct TaskContext;
+
+  Schedule schedule(const View<const T>& src, const Axis (&axes)[kAxes], int threads) const;
+  void pack(const T* kernel, index group, const Panel& panel);
+  static void run_task(void* context, index task);
+
+  Shape shape_;
+  const Path& path_;
+  const KernelTable<T>& table_;
+  std::vector<AxisClass> classes_[kAxes];
+  std::vector<Panel> panels_;
+  index taps_;             // of the whole kernel
+  index src_channels_;     // per group
+  index dst_channels_;     // per group
+  index group_weights_;    // packed elements per group
+  bool finite_;            // zero halos are exact only for finite weights
+  Buffer<T> weights_;
+};
+
+template <class T>
+struct ChannelMethod<T>::Schedule {
   AxisSchedule axis[kAxes];
   bool along_batch;         // positions of a tile are images, else neighbours along w
   index batch_block, batch_blocks;
@@ -164,8 +61,8 @@ struct Operator<T>::Schedule {
 };
 
 template <class T>
-Operator<T>::Operator(const Shape& shape, const T* kernel, const Path& path)
-    : shape_(shape), path_(path), table_(kernels<T>(path)), weights_(0) {
+ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path& path, bool finite)
+    : shape_(shape), path_(path), table_(kernels<T>(path)), finite_(finite), weights_(0) {
   taps_ = 1;
   for (int a = 0; a < kAxes; ++a) {
     classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
@@ -186,10 +83,9 @@ Operator<T>::Operator(const Shape& shape, const T* kernel, const Path& path)
   }
   group_weights_ = at;
   const index total = taps_ * co * shape.c_in;
-  for (index n = 0; n < total && finite_; ++n) finite_ = std::isfinite(kernel[n]);
   weights_ = Buffer<T>(group_weights_ * shape.groups);
 
-  struct Packing { Operator* self; const T* kernel; } packing{this, kernel};
+  struct Packing { ChannelMethod* self; const T* kernel; } packing{this, kernel};
   const index panels = index(panels_.size());
   parallel_for(
       shape.groups * panels, total > (1 << 18) ? 0 : 1,
@@ -203,7 +99,7 @@ Operator<T>::Operator(const Shape& shape, const T* kernel, const Path& path)
 
 // Order of a panel: phase (d, h, w), tap (d, h, w), source channel, lane.
 template <class T>
-void Operator<T>::pack(const T* kernel, index group, const Panel& panel) {
+void ChannelMethod<T>::pack(const T* kernel, index group, const Panel& panel) {
   const index width = panel.vectors * table_.lanes;
   const index co = shape_.c_out / shape_.groups, ci = shape_.c_in / shape_.groups;
   T* dst = weights_.data() + group * group_weights_ + panel.weights;
@@ -231,7 +127,7 @@ void Operator<T>::pack(const T* kernel, index group, const Panel& panel) {
 }
 
 template <class T>
-typename Operator<T>::Schedule Operator<T>::schedule(const View<const T>& src, const Axis (&axes)[kAxes],
+typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const T>& src, const Axis (&axes)[kAxes],
                                                      int threads) const {
   Schedule s;
   if (threads < 1) threads = default_threads();
@@ -305,15 +201,13 @@ typename Operator<T>::Schedule Operator<T>::schedule(const View<const T>& src, c
 }
 
 template <class T>
-struct Operator<T>::TaskContext {
-  const Operator* self;
+struct ChannelMethod<T>::TaskContext {
+  const ChannelMethod* self;
   const Schedule* plan;
   View<const T> src;
   View<T> dst;
   const T* bias;
 };
-
-namespace {
 
 // Where a block finds its source: the array itself, or a zero-padded channels-last copy of a window.
 template <class T>
@@ -338,12 +232,10 @@ void copy_row(const KernelTable<T>& table, const T* src, index stride_w, index s
   }
 }
 
-}  // namespace
-
 template <class T>
-void Operator<T>::run_task(void* context, index task) {
+void ChannelMethod<T>::run_task(void* context, index task) {
   const TaskContext& ctx = *static_cast<const TaskContext*>(context);
-  const Operator& self = *ctx.self;
+  const ChannelMethod& self = *ctx.self;
   const Schedule& plan = *ctx.plan;
   const View<T>& dst = ctx.dst;
   const index channels = self.src_channels_;
@@ -374,7 +266,6 @@ void Operator<T>::run_task(void* context, index task) {
 
   Source<T> source;
   const T* first = ctx.src.data + image * ctx.src.stride_n + group * channels * ctx.src.stride_c;
-  const int positions_axis = 2;
   if (ctx.src.stride_c == 1 && !halo) {
     source.base = first;
     source.stride_n = ctx.src.stride_n;
@@ -509,37 +400,38 @@ void Operator<T>::run_task(void* context, index task) {
             }
         }
   }
-  (void)positions_axis;
 }
 
 template <class T>
-bool Operator<T>::run(const View<const T>& src, const View<T>& dst, const Axis (&axes)[kAxes],
-                      const T* bias, int threads, ShouldStop should_stop) const {
-  const Schedule plan = schedule(src, axes, threads);
-  if (src.n == 0 || plan.tasks == 0) return true;
-  TaskContext context{this, &plan, src, dst, bias};
-  return parallel_for(plan.tasks, threads, &run_task, &context, should_stop);
+bool ChannelMethod<T>::run(const Call<T>& call) const {
+  const Schedule plan = schedule(call.src, call.axes, call.threads);
+  TaskContext context{this, &plan, call.src, call.dst, call.bias};
+  return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
 }
 
 template <class T>
-index Operator<T>::workspace_bytes(const View<const T>& src, const Axis (&axes)[kAxes],
-                                   int threads) const {
-  const Schedule plan = schedule(src, axes, threads);
-  const index workers = std::min<index>(threads < 1 ? default_threads() : threads, std::max<index>(plan.tasks, 1));
-  return workers * plan.scratch_elements * index(sizeof(T));
+index ChannelMethod<T>::workspace_bytes(const Call<T>& call) const {
+  const Schedule plan = schedule(call.src, call.axes, call.threads);
+  return workers(call.threads, plan.tasks) * plan.scratch_elements * index(sizeof(T));
 }
 
 template <class T>
-std::string Operator<T>::explain(const View<const T>& src, const Axis (&axes)[kAxes], int threads) const {
-  const Schedule plan = schedule(src, axes, threads);
-  std::string text = "channel method on " + std::string(path_.name) + ": vectors of " +
-                     std::to_string(table_.lanes) + " output channels, tiles ";
-  text += plan.along_batch ? "along the batch" : "along the last axis";
-  text += ", " + std::to_string(plan.tasks) + " tasks";
-  return text;
+std::string ChannelMethod<T>::explain(const Call<T>& call) const {
+  const Schedule plan = schedule(call.src, call.axes, call.threads);
+  return "channel method: vectors of " + std::to_string(table_.lanes) + " output channels, tiles " +
+         (plan.along_batch ? "along the batch" : "along the last axis") + ", " +
+         std::to_string(plan.tasks) + " tasks";
 }
 
-template class Operator<float>;
-template class Operator<double>;
+}  // namespace
+
+template <class T>
+std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kernel, const Path& path,
+                                               bool finite) {
+  return std::make_unique<ChannelMethod<T>>(shape, kernel, path, finite);
+}
+
+template std::unique_ptr<Method<float>> make_channel_method(const Shape&, const float*, const Path&, bool);
+template std::unique_ptr<Method<double>> make_channel_method(const Shape&, const double*, const Path&, bool);
 
 }  // namespace ct

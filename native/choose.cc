@@ -1,0 +1,64 @@
+// Which method computes a kernel: the one place of this decision.
+//
+// It looks at the shape of the kernel and the data format alone, never at the sizes of the input:
+// methods add in different orders, and work may be cut anywhere without changing a bit.
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+#include "method.h"
+
+namespace ct {
+
+template <class T>
+Buffer<T>::Buffer(index count) {
+  const std::size_t bytes = (std::size_t(count) * sizeof(T) + 127) / 64 * 64;
+  void* p = std::aligned_alloc(64, bytes);
+  if (!p) throw std::bad_alloc();
+  data_.reset(static_cast<T*>(p));
+}
+
+template <class T>
+void Buffer<T>::Free::operator()(T* p) const {
+  std::free(p);
+}
+
+template class Buffer<float>;
+template class Buffer<double>;
+
+template <class T>
+std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path,
+                                         std::string& reason) {
+  const index lanes = kernels<T>(path).lanes;
+  const index src = shape.src_channels(), dst = shape.dst_channels();
+  bool finite = true;
+  const index total = shape.taps() * shape.c_out / shape.groups * shape.c_in;
+  for (index n = 0; n < total && finite; ++n) finite = std::isfinite(kernel[n]);
+
+  // The row method reads its source as rows of neighbours, which the strides of an adjoint break up.
+  const bool rows_fit = shape.kind == Kind::forward;
+  if (!finite) {
+    reason = "the kernel holds an infinity or NaN, which zero padding would spread";
+    return make_channel_method(shape, kernel, path, false);
+  }
+  if (src == 1 && dst == 1 && !shape.channels_first && shape.groups > 1) {
+    reason = "one channel per group, channels last: element-wise along the channels";
+    return make_depthwise_method(shape, kernel, path);
+  }
+  if (rows_fit && dst * 4 <= lanes * 3) {
+    reason = std::to_string(dst) + " output channels per group would leave most of a vector of " +
+             std::to_string(lanes) + " empty";
+    return make_row_method(shape, kernel, path);
+  }
+  if (rows_fit && shape.channels_first && src * dst <= 64 * 64) {
+    reason = "channels first with few channels: rows are contiguous as they are";
+    return make_row_method(shape, kernel, path);
+  }
+  reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
+  return make_channel_method(shape, kernel, path, true);
+}
+
+template std::unique_ptr<Method<float>> choose_method(const Shape&, const float*, const Path&, std::string&);
+template std::unique_ptr<Method<double>> choose_method(const Shape&, const double*, const Path&, std::string&);
+
+}  // namespace ct

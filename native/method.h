@@ -1,0 +1,86 @@
+// What every method of computing offers. A method is chosen once per kernel (choose.cc), packs the
+// weights its own way, and is immutable after that.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core.h"
+#include "threads.h"
+
+namespace ct {
+
+// The transposed convolution that an operator belongs to.
+struct Shape {
+  Kind kind;
+  index k[kAxes], s[kAxes], d[kAxes];
+  index groups, c_out, c_in;  // all groups together
+  bool channels_first;
+
+  index taps() const { return k[0] * k[1] * k[2]; }
+  index src_channels() const { return (kind == Kind::forward ? c_in : c_out) / groups; }
+  index dst_channels() const { return (kind == Kind::forward ? c_out : c_in) / groups; }
+};
+
+// The data of one run. src and dst have the sizes of `axes`.
+template <class T>
+struct Call {
+  View<const T> src;
+  View<T> dst;
+  const Axis (&axes)[kAxes];
+  const T* bias;  // null, or one number per destination channel
+  int threads;    // 0: the default
+  ShouldStop should_stop;
+};
+
+template <class T>
+class Method {
+ public:
+  virtual ~Method() = default;
+  // Returns false if should_stop abandoned the run. Throws std::bad_alloc.
+  virtual bool run(const Call<T>& call) const = 0;
+  virtual index workspace_bytes(const Call<T>& call) const = 0;
+  virtual std::string explain(const Call<T>& call) const = 0;
+};
+
+inline index workers(int threads, index tasks) {
+  const index wanted = threads < 1 ? default_threads() : threads;
+  return tasks < 1 ? 1 : wanted < tasks ? wanted : tasks;
+}
+
+// Memory aligned for the widest vectors.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(index count);
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(T* p) const;
+  };
+  std::unique_ptr<T[], Free> data_;
+};
+
+// kernel: (kd, kh, kw, c_out / groups, c_in), contiguous. Zero halos are exact only for finite weights.
+template <class T>
+std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kernel, const Path& path,
+                                               bool finite);
+template <class T>
+std::unique_ptr<Method<T>> make_row_method(const Shape& shape, const T* kernel, const Path& path);
+template <class T>
+std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* kernel, const Path& path);
+
+// The method for a kernel, chosen from its shape alone: never from the input's sizes, so that work may be
+// cut anywhere without changing a bit. `reason` gets the choice in words.
+template <class T>
+std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path,
+                                         std::string& reason);
+
+// Writes the gradient to the kernel, (kd, kh, kw, c_out / groups, c_in) contiguous.
+template <class T>
+bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
+                     index groups, const Path& path, int threads, ShouldStop should_stop);
+
+}  // namespace ct

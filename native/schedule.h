@@ -1,0 +1,144 @@
+// The arithmetic of one axis that all methods share: residue classes of destinations, their taps, and
+// which source positions a block of destinations reads.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "core.h"
+#include "cpu.h"
+
+namespace ct {
+
+inline index ceil_div(index a, index b) { return (a + b - 1) / b; }
+inline index floor_div(index a, index b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+// One tap of one axis: which slice of the kernel, and where it reads relative to q.
+struct AxisTap {
+  index kernel_index;
+  index shift;  // forward: source = q - shift; adjoint: source = i * s - lo + shift
+};
+
+// A residue class of destinations of one axis and its taps.
+struct AxisClass {
+  index residue;
+  std::vector<AxisTap> taps;
+  index taps_before;  // taps of the earlier classes of this axis
+};
+
+// The phase structure of one axis: which taps meet which residue class of destinations.
+inline std::vector<AxisClass> classify(Kind kind, index k, index s, index d) {
+  std::vector<AxisClass> classes(kind == Kind::forward ? s : 1);
+  for (index r = 0; r < index(classes.size()); ++r) classes[r].residue = r;
+  for (index t = 0; t < k; ++t) {
+    if (kind == Kind::forward)
+      classes[t * d % s].taps.push_back({t, t * d / s});
+    else
+      classes[0].taps.push_back({t, t * d});
+  }
+  index before = 0;
+  for (auto& c : classes) {
+    c.taps_before = before;
+    before += index(c.taps.size());
+  }
+  return classes;
+}
+
+// A phase of one axis for actual sizes. Destination j is dst0 + j * dst_step for j < count; tap t of the
+// class reads source shift_sign * shift + source0 + j * src_step.
+struct Phase {
+  const AxisClass* cls;
+  index dst0, count;
+  index q0;          // q of j = 0; blocks are cut in q
+  index source0;     // source position of a tap with shift 0 at j = 0
+};
+
+struct AxisSchedule {
+  std::vector<Phase> phases;  // those with destinations
+  index dst_step, src_step, src_size;
+  int shift_sign;
+  index q_begin = 0, q_end = 0;
+
+  index source(const Phase& p, const AxisTap& tap, index j) const {
+    return p.source0 + j * src_step + shift_sign * tap.shift;
+  }
+  // Destinations [begin, end) of a phase inside the block [q, q_stop).
+  void range(const Phase& p, index q, index q_stop, index& begin, index& end) const {
+    begin = std::max<index>(0, q - p.q0);
+    end = std::min(p.count, q_stop - p.q0);
+  }
+  // Part of [begin, end) where at least one tap meets the source.
+  void covered(const Phase& p, index& begin, index& end) const {
+    index lo = end, hi = begin;
+    for (const AxisTap& tap : p.cls->taps) {
+      const index at0 = source(p, tap, 0);
+      lo = std::min(lo, std::max(begin, -floor_div(at0, src_step)));
+      hi = std::max(hi, std::min(end, -floor_div(at0 - src_size, src_step)));
+    }
+    if (lo >= hi) {
+      end = begin;
+      return;
+    }
+    begin = lo;
+    end = hi;
+  }
+
+  // Source positions [lo, hi) that the covered destinations of a block read, halo included.
+  void window(index q, index q_stop, index& lo, index& hi) const {
+    lo = INT64_MAX;
+    hi = INT64_MIN;
+    for (const Phase& p : phases) {
+      index begin, end;
+      range(p, q, q_stop, begin, end);
+      if (begin >= end) continue;
+      covered(p, begin, end);
+      if (begin >= end) continue;
+      for (const AxisTap& tap : p.cls->taps) {
+        lo = std::min(lo, source(p, tap, begin));
+        hi = std::max(hi, source(p, tap, end - 1) + 1);
+      }
+    }
+    if (lo > hi) lo = hi = 0;
+  }
+};
+
+inline AxisSchedule schedule_axis(Kind kind, const Axis& a, const std::vector<AxisClass>& classes) {
+  AxisSchedule out;
+  out.q_begin = INT64_MAX;
+  out.q_end = INT64_MIN;
+  if (kind == Kind::forward) {
+    out.dst_step = a.s;
+    out.src_step = 1;
+    out.src_size = a.i;
+    out.shift_sign = -1;
+    for (const AxisClass& c : classes) {
+      const index q0 = -floor_div(c.residue - a.lo, a.s);  // the least q with s * q + r >= lo
+      const index dst0 = a.s * q0 + c.residue - a.lo;
+      if (dst0 >= a.o) continue;
+      out.phases.push_back({&c, dst0, ceil_div(a.o - dst0, a.s), q0, q0});
+    }
+  } else {
+    out.dst_step = 1;
+    out.src_step = a.s;
+    out.src_size = a.o;
+    out.shift_sign = 1;
+    out.phases.push_back({&classes[0], 0, a.i, 0, -a.lo});
+  }
+  for (const Phase& p : out.phases) {
+    out.q_begin = std::min(out.q_begin, p.q0);
+    out.q_end = std::max(out.q_end, p.q0 + p.count);
+  }
+  if (out.phases.empty()) out.q_begin = out.q_end = 0;
+  return out;
+}
+
+// Bytes of source that a block may hold: about a third of the L2 cache.
+inline index block_budget() {
+  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  return std::clamp<index>(l2 / 3, 64 << 10, 512 << 10);
+}
+
+// Balanced tiles: 16 positions by at most 14 are 8 + 8, not 14 + 2.
+inline index tile_size(index count, index largest) { return ceil_div(count, ceil_div(count, largest)); }
+
+}  // namespace ct

@@ -1,0 +1,137 @@
+"""Every method on every path against the definition, with tails, and nothing written beside."""
+
+import numpy as np
+import pytest
+
+import convtranspose
+from convtranspose import reference
+from convtranspose.plans import native_module
+
+from .problems import random_case
+
+SEEDS = range(150)
+
+
+def guarded(shape, dtype):
+    """An array inside a larger one full of a mark, and a check that the mark is untouched."""
+    count = int(np.prod(shape))
+    memory = np.full(count + 256, 7.25, dtype)
+    out = memory[128 : 128 + count].reshape(shape)
+
+    def untouched():
+        return (memory[:128] == 7.25).all() and (memory[128 + count :] == 7.25).all()
+
+    return out, untouched
+
+
+def test_more_than_one_path_is_tested_on_x86():
+    assert native_module.paths()[-1] in ("baseline", "neon")
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_forward_adjoint_and_kernel_gradient_are_the_definition(path, part):
+    for seed in SEEDS[part::5]:
+        case = random_case(seed)
+        threads = 1 + seed % 3
+        out, untouched = guarded(case.y.shape, case.dtype)
+        convtranspose.conv_transpose(
+            case.x, case.w, bias=case.b, out=out, threads=threads, **case.options
+        )
+        np.testing.assert_array_equal(out, case.y, err_msg=f"forward, seed {seed}")
+        assert untouched(), seed
+        if not case.y.size:
+            continue
+        out, untouched = guarded(case.x.shape, case.dtype)
+        convtranspose.conv(case.dy, case.w, out=out, threads=threads, **case.options)
+        np.testing.assert_array_equal(out, case.adjoint(), err_msg=f"adjoint, seed {seed}")
+        assert untouched(), seed
+        out, untouched = guarded(case.w.shape, case.dtype)
+        convtranspose.conv_transpose_kernel_gradient(
+            case.x, case.dy, case.kernel_size, out=out, threads=threads, **case.options
+        )
+        np.testing.assert_array_equal(out, case.kernel_gradient(), err_msg=f"kernel gradient, seed {seed}")
+        assert untouched(), seed
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_any_memory_layout(path, part):
+    for seed in SEEDS[part:60:3]:
+        case = random_case(seed)
+        order = np.random.default_rng(seed).permutation(case.x.ndim)
+        x = np.ascontiguousarray(case.x.transpose(order)).transpose(np.argsort(order))[:, ::-1]
+        wide = np.zeros((*case.y.shape[:-1], case.y.shape[-1] * 3), case.dtype)
+        out = wide[..., 1::3]
+        want = convtranspose.conv_transpose(np.ascontiguousarray(x), case.w, **case.options)
+        convtranspose.conv_transpose(x, case.w, out=out, **case.options)
+        np.testing.assert_array_equal(out, want, err_msg=f"seed {seed}")
+        assert not wide[..., 0::3].any()
+        assert not wide[..., 2::3].any()
+
+
+BITS = [
+    # input, kernel (*k, c_out / g, c_in), strides, groups: each method at sizes that cut into many tasks
+    ((5, 37, 31, 33), (4, 4, 48, 33), 2, 1),
+    ((5, 37, 31, 33), (5, 5, 3, 33), 2, 1),
+    ((5, 37, 31, 32), (3, 3, 1, 32), 2, 32),
+    ((3, 7, 11, 13, 5), (3, 3, 3, 17, 5), 2, 1),
+    ((2, 301, 64), (25, 1, 64), 4, 1),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "groups"), BITS)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_same_bits_for_any_thread_count_and_batch_split(path, shape, kernel, stride, groups, layout):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(shape).astype("float32")
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    w = rng.standard_normal(kernel).astype("float32")
+    plan = convtranspose.plan(w, stride, "same", data_format=layout, groups=groups)
+    one = plan(x, threads=1)
+    for threads in (2, 5):
+        assert plan(x, threads=threads).tobytes() == one.tobytes()
+    parts = np.concatenate([plan(x[:1]), plan(x[1:])])
+    assert parts.tobytes() == one.tobytes()
+
+    options = {"strides": stride, "padding": "same", "data_format": layout, "groups": groups}
+    adjoint = convtranspose.conv(one, w, threads=1, **options)
+    gradient = convtranspose.conv_transpose_kernel_gradient(x, one, w.shape[:-2], threads=1, **options)
+    for threads in (2, 5):
+        assert convtranspose.conv(one, w, threads=threads, **options).tobytes() == adjoint.tobytes()
+        again = convtranspose.conv_transpose_kernel_gradient(
+            x, one, w.shape[:-2], threads=threads, **options
+        )
+        assert again.tobytes() == gradient.tobytes()
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "groups"), BITS)
+def test_float_sums_are_close_to_the_definition(path, shape, kernel, stride, groups):
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal(shape), rng.standard_normal(kernel)
+    want = reference.conv_transpose(x, w, stride, groups=groups)
+    # Rounding errors of n-term sums grow like sqrt(n): 1e-6 and 1e-15 leave a margin of about ten.
+    for dtype, tolerance in (("float32", 1e-6), ("float64", 2e-15)):
+        got = convtranspose.conv_transpose(x.astype(dtype), w.astype(dtype), stride, groups=groups)
+        exact = want if dtype == "float64" else reference.conv_transpose(
+            x.astype(dtype), w.astype(dtype), stride, groups=groups
+        )
+        assert np.linalg.norm(got - exact) <= tolerance * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_a_non_finite_weight_stays_where_its_terms_are(path, bad):
+    x, w = np.ones((1, 6, 5, 3), "float32"), np.ones((3, 3, 2, 3), "float32")
+    w[0, 0, 1, 2] = bad
+    got = convtranspose.conv_transpose(x, w, 2, "same")
+    with np.errstate(invalid="ignore"):
+        want = reference.conv_transpose(x, w, 2, "same")
+    np.testing.assert_array_equal(got, want.astype("float32"))
+
+
+@pytest.mark.parametrize("channels", [1, 40])
+def test_a_non_finite_input_stays_where_its_terms_are(path, channels):
+    x, w = np.ones((1, 7, 9, 2), "float32"), np.ones((5, 5, channels, 2), "float32")
+    x[0, 3, 4, 1] = np.inf
+    got = convtranspose.conv_transpose(x, w, 4, "same")
+    assert np.isinf(got).sum() == 25 * channels
+    assert not np.isnan(got).any()
