@@ -265,18 +265,22 @@ def options(
     """
     # The default may change between calls, so it must not hide behind the cached answer for None.
     layout = config.image_data_format() if data_format is None else data_format
+    # To a cache (2.0, 2.0) is (2, 2) and True is 1; spelled out they differ.
+    spelled = repr((strides, padding, output_padding, dilation_rate, groups))
     try:
         # The same layer asks the same question at every call; its answer is immutable.
-        return _options(kernel_shape, strides, padding, output_padding, layout, dilation_rate, groups)
+        return _options(
+            kernel_shape, strides, padding, output_padding, layout, dilation_rate, groups, spelled
+        )
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
     return _options.__wrapped__(
-        kernel_shape, strides, padding, output_padding, layout, dilation_rate, groups
+        kernel_shape, strides, padding, output_padding, layout, dilation_rate, groups, spelled
     )
 
 
-@lru_cache(maxsize=256, typed=True)
+@lru_cache(maxsize=256)
 def _options(
     kernel_shape: tuple[int, ...],
     strides: Any,
@@ -285,6 +289,7 @@ def _options(
     layout: Any,
     dilation_rate: Any,
     groups: Any,
+    spelled: str,
 ) -> Options:
     rank = len(kernel_shape) - 2
     if not 1 <= rank <= MAX_RANK:
