@@ -37,6 +37,7 @@ _KERAS3_ERRORS = {
     "weight shape": ValueError,
 }
 _KERAS2_ERRORS = {
+    "bool kernel_size": ValueError,
     "argument": TypeError,
     "dtype": TypeError,
     "layer": ValueError,
@@ -63,7 +64,7 @@ class Dialect:
         not checked: ``"argument"`` unknown keyword argument, ``"dtype"`` unknown type, ``"layer"``
         unknown class in a configuration, ``"name type"`` a name that is no string, ``"name slash"``
         a slash in a name, ``"weight shape"`` a weight shape that holds no integers, ``"bool filters"``
-        a bool as number of filters.
+        and ``"bool kernel_size"`` a bool instead of an integer.
     sizes_checked : bool
         Whether the constructor wants positive sizes (else they fail where they are used).
     filters_truncated : bool

@@ -674,13 +674,8 @@ def _building(build: Callable[..., None]) -> Callable[..., None]:
 
 
 def _length(value: Any, name: str, shape: Sequence[Any], record: Dialect) -> int:
-    if value is None:
-        raise ValueError(
-            f"the shape of weight {name!r} must be known, but an axis is None: {tuple(shape)}. Give the "
-            f"channels of the input shape."
-        )
     try:
-        length = value.__index__()
+        length = int(value.__index__())
     except AttributeError:
         raise record.errors["weight shape"](
             f"the shape of weight {name!r} must hold integers, but {value!r} is a "
@@ -688,7 +683,7 @@ def _length(value: Any, name: str, shape: Sequence[Any], record: Dialect) -> int
         ) from None
     if length < 0:
         raise ValueError(f"the shape of weight {name!r} must not be negative. Got {tuple(shape)}.")
-    return int(length)
+    return length
 
 
 def _batch_input_shape(given: dict[str, Any]) -> Shape | None:

@@ -29,7 +29,7 @@ def per_axis(value: Any, rank: int, name: str, minimum: int, record: Dialect) ->
     """
     rule = f"{name} must be an int or a tuple of {rank} ints. Got {name}={value!r}"
     if isinstance(value, Integral):
-        numbers: tuple[Any, ...] = (int(value) if not isinstance(value, bool) else value,) * rank
+        numbers: tuple[Any, ...] = (value,) * rank
     else:
         if not isinstance(value, (Sequence, np.ndarray)):
             raise ValueError(f"{rule}.")
@@ -41,7 +41,10 @@ def per_axis(value: Any, rank: int, name: str, minimum: int, record: Dialect) ->
                 int(number)
             except (TypeError, ValueError):
                 raise ValueError(f"{rule}, where {number!r} is a {type(number).__name__}.") from None
-        numbers = tuple(int(n) if isinstance(n, np.integer) else n for n in numbers)
+    # Keras takes True for 1, but in Keras 2 not as a size of the kernel, which build refuses.
+    numbers = tuple(
+        int(n) if isinstance(n, Integral) and not (n is True and name == "kernel_size") else n for n in numbers
+    )
     if record.sizes_checked:
         for axis, number in enumerate(numbers):
             if isinstance(number, str):
@@ -118,7 +121,9 @@ def output_padding(value: Any, strides: tuple[Any, ...], record: Dialect) -> tup
         return None
     numbers = per_axis(value, len(strides), "output_padding", 0, record)
     for axis, (op, stride) in enumerate(zip(numbers, strides, strict=True)):
-        if isinstance(op, Real) and isinstance(stride, Real) and op >= stride:
+        if not isinstance(op, Real):
+            raise TypeError(f"output_padding must hold ints, but {op!r} is a {type(op).__name__}.")
+        if isinstance(stride, Real) and op >= stride:
             raise ValueError(
                 f"output_padding must be smaller than the stride on every axis, but on axis {axis} it is "
                 f"{op} with stride {stride}. Got output_padding={value!r}, strides={strides}."

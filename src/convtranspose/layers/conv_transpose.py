@@ -153,8 +153,10 @@ class BaseConvTranspose(Layer):
                 f"groups. Got input_shape={input_shape}."
             )
         count = self.filters
-        if isinstance(count, bool) and "bool filters" in self.dialect.errors:
-            raise self.dialect.errors["bool filters"](f"filters must be an int. Got filters={count}.")
+        for name, numbers in (("filters", (count,)), ("kernel_size", self.kernel_size)):
+            refusal = self.dialect.errors.get(f"bool {name}")
+            if refusal is not None and True in [n for n in numbers if isinstance(n, bool)]:
+                raise refusal(f"{name} must be an int, not a bool. Got {name}={getattr(self, name)}.")
         self.kernel = self.add_weight(
             "kernel",
             (*self.kernel_size, count // groups if groups > 1 else count, c_in),
@@ -395,7 +397,7 @@ class BaseConvTranspose(Layer):
                 config["groups"] = self.groups
             if self.allow_strided_dilation:
                 config["allow_strided_dilation"] = True
-        elif self.rank == 3 and max(self.dilation_rate) == 1:
+        elif self.rank == 3 and not any(isinstance(d, int) and d > 1 for d in self.dilation_rate):
             del config["dilation_rate"]  # Keras 2 drops the key in 3-D, and with it a dilation; we keep that
         return config
 
