@@ -226,7 +226,9 @@ def _groups() -> list[Any]:
     made = []
     for source in FACES:
         kind = {case["key"]: case["key"].split("_")[0] for case in cases(source)}
-        for name, group in groupby(sorted(cases(source), key=lambda c: kind[c["key"]]), lambda c: kind[c["key"]]):
+        for name, group in groupby(
+            sorted(cases(source), key=lambda c: kind[c["key"]]), lambda c: kind[c["key"]]
+        ):
             made.append(pytest.param(list(group), id=f"{source}-{name}"))
     return made
 

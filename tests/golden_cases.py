@@ -1,0 +1,231 @@
+"""Recorded results of real programs: cases, their arrays, and the list of known deviations.
+
+    @pytest.mark.parametrize("case", cases("keras3_ops_jax"), ids=key)
+    def test_it(case):
+        check(case, lambda: conv_transpose(**inputs(case), **case["args"]))
+
+``tests/golden/README.md`` describes a case; here each also carries its ``source``. Where we differ from
+a program on purpose, ``tests/golden/deviations/<source>.toml`` says so:
+
+    [empty_axis]
+    reason = "an empty spatial axis is a ValueError here, because the programs disagree"
+    keys = ["o1_empty_spatial", "vo_x_*"]
+
+A difference that is not listed fails, and so does a listed one that is gone, or a pattern that matches
+no case.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import lzma
+import re
+import tarfile
+import tomllib
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GOLDEN = Path(__file__).parent / "golden"
+RTOL = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
+"""Accepted distance from an inexact result, relative to its largest number."""
+
+Case = dict[str, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def _copier() -> Any:
+    spec = importlib.util.spec_from_file_location("copy_golden", GOLDEN / "copy_golden.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+copy_golden = _copier()
+
+
+@lru_cache(maxsize=None)
+def _archive(name: str) -> dict[str, bytes]:
+    with lzma.open(GOLDEN / f"{name}.tar.xz") as packed, tarfile.open(fileobj=packed) as archive:
+        files = {info.name: archive.extractfile(info) for info in archive}
+        return {member: file.read() for member, file in files.items() if file is not None}
+
+
+def raw(source: str, suffix: str) -> bytes:
+    """The stored ``.json`` or ``.npz`` of a source."""
+    return _archive(copy_golden.archive_of(source))[f"{source}.{suffix}"]
+
+
+def sources() -> list[str]:
+    """All sources, sorted."""
+    return sorted(
+        member.removesuffix(".json")
+        for name in copy_golden.ARCHIVES
+        for member in _archive(name)
+        if member.endswith(".json")
+    )
+
+
+@lru_cache(maxsize=None)
+def document(source: str) -> dict[str, Any]:
+    """The whole ``.json`` of a source: ``program``, ``cases``, ..."""
+    found: dict[str, Any] = json.loads(raw(source, "json"))
+    for case in found["cases"]:
+        case["source"] = source
+    return found
+
+
+def cases(source: str) -> list[Case]:
+    """All cases of a source."""
+    return list(document(source)["cases"])
+
+
+def key(case: Case) -> str:
+    """The test id of a case."""
+    return str(case["key"])
+
+
+@lru_cache(maxsize=None)
+def _numbers(source: str) -> dict[str, Array]:
+    with np.load(io.BytesIO(raw(source, "npz"))) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def array(source_or_case: str | Case, ref: dict[str, Any]) -> Array:
+    """The array that a reference ``{"dtype", "at", "shape"}`` stands for (a copy)."""
+    source = source_or_case if isinstance(source_or_case, str) else source_or_case["source"]
+    size = int(np.prod(ref["shape"], dtype=int))
+    return _numbers(source)[ref["dtype"]][ref["at"] : ref["at"] + size].reshape(ref["shape"]).copy()
+
+
+def inputs(case: Case) -> dict[str, Array]:
+    """The inputs of a case by name."""
+    return {name: array(case, ref) for name, ref in case.get("inputs", {}).items()}
+
+
+def resolve(case: Case, tree: Any) -> Any:
+    """``tree`` (a part of a case) with every array reference in it replaced by its array."""
+    if isinstance(tree, dict):
+        if set(tree) == {"dtype", "at", "shape"}:
+            return array(case, tree)
+        return {name: resolve(case, part) for name, part in tree.items()}
+    if isinstance(tree, list):
+        return [resolve(case, part) for part in tree]
+    return tree
+
+
+@lru_cache(maxsize=None)
+def _patterns(source: str) -> tuple[tuple[str, str], ...]:
+    path = GOLDEN / "deviations" / f"{source}.toml"
+    if not path.exists():
+        return ()
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return tuple((pattern, table["reason"]) for table in tables.values() for pattern in table["keys"])
+
+
+@lru_cache(maxsize=None)
+def deviations(source: str) -> dict[str, str]:
+    """Key of a case -> reason why we differ from the program there."""
+    found: dict[str, str] = {}
+    for pattern, reason in _patterns(source):
+        for case in cases(source):
+            if fnmatchcase(case["key"], pattern.replace("[", "[[]")):
+                found.setdefault(case["key"], reason)
+    return found
+
+
+def unused_patterns(source: str) -> list[str]:
+    """Patterns of the deviations file that match no case of the source."""
+    keys = [case["key"] for case in cases(source)]
+    return [
+        pattern
+        for pattern, _ in _patterns(source)
+        if not any(fnmatchcase(k, pattern.replace("[", "[[]")) for k in keys)
+    ]
+
+
+def array_difference(actual: Any, expected: Array, exact: bool) -> str | None:
+    """What is wrong with ``actual``, or ``None``: type, shape, then the numbers."""
+    actual = np.asarray(actual)
+    if actual.dtype != expected.dtype:
+        return f"type {actual.dtype}, recorded {expected.dtype}"
+    if actual.shape != expected.shape:
+        return f"shape {actual.shape}, recorded {expected.shape}"
+    if not actual.size:
+        return None
+    wide = np.result_type(expected.dtype, np.float64)
+    error = float(np.abs(actual.astype(wide) - expected.astype(wide)).max())
+    scale = float(np.abs(expected).max())
+    if exact and error > 0:
+        return f"values differ by {error:g}, recorded as exact"
+    if not error <= RTOL.get(expected.dtype.name, 0) * scale:  # also when it is NaN
+        return f"values differ by {error:g} where the largest is {scale:g}"
+    return None
+
+
+TRANSLATED = {"InvalidArgumentError": "ValueError", "UnimplementedError": "NotImplementedError"}
+"""Exception classes of a framework -> the built-in class that says the same."""
+
+
+def error_difference(error: BaseException, expect: dict[str, Any], gist: str | None = None) -> str | None:
+    """What is wrong with an exception, or ``None``: its class, then its message if a gist is given."""
+    wanted = TRANSLATED.get(expect["type"], expect["type"])
+    if wanted not in [c.__name__ for c in type(error).__mro__]:
+        return f"{type(error).__name__}: {error}, recorded {expect['type']}: {expect['message']}"
+    if gist is not None and not re.search(gist, str(error)):
+        return f"message {str(error)!r} does not say {gist!r}, recorded {expect['message']!r}"
+    return None
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON would give it back: tuples as lists, NumPy numbers as numbers."""
+    if isinstance(value, dict):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+Same = Callable[[Case, Any], "str | None"]
+
+
+def difference(
+    case: Case, call: Callable[[], Any], *, same: Same | None = None, gist: str | None = None
+) -> str | None:
+    """Run ``call`` and say how its outcome differs from the recorded one, or ``None``."""
+    expect = case["expect"]
+    try:
+        actual = call()
+    except Exception as error:  # whatever it is, it is the outcome
+        if expect["kind"] != "raises":
+            return f"{type(error).__name__}: {error}, recorded {expect['kind']}"
+        return error_difference(error, expect, gist)
+    if expect["kind"] == "raises":
+        return f"a result, recorded {expect['type']}: {expect['message']}"
+    if same is not None:
+        return same(case, actual)
+    if expect["kind"] == "array":
+        return array_difference(actual, array(case, expect["output"]), expect.get("exact", False))
+    wanted = expect["value"]
+    return None if plain(actual) == wanted else f"{plain(actual)!r}, recorded {wanted!r}"
+
+
+def check(case: Case, call: Callable[[], Any], *, same: Same | None = None, gist: str | None = None) -> None:
+    """Fail on a new difference and on a listed one that is gone.
+
+    ``call`` returns the answer or raises. ``same(case, answer)`` replaces the comparison of answers; it
+    returns what is wrong, or ``None``. ``gist`` is a pattern that the message of an error must match.
+    """
+    found = difference(case, call, same=same, gist=gist)
+    reason = deviations(case["source"]).get(case["key"])
+    where = f"{case['source']}: {case['key']}"
+    assert found is None or reason is not None, f"{where}: {found}"
+    assert reason is None or found is not None, f"{where} agrees now; it is listed as: {reason}"
