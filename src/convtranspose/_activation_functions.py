@@ -73,8 +73,9 @@ class Activation:
             A new array in the type of ``x``.
         """
         x, dtype = _floats(x)
+        given = {**self.parameters, **parameters} if parameters else self.parameters
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            return _as_type(self.function(x, **{**self.parameters, **parameters}), dtype)
+            return _as_type(self.function(x, **given), dtype)
 
     def vjp(self, x: Any, **parameters: Any) -> tuple[Array, Pullback]:
         """Apply the activation and keep what its derivative needs.
@@ -96,6 +97,7 @@ class Activation:
         given = {**self.parameters, **parameters}
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             y = self.function(x, **given)
+            outputs = _as_type(y, dtype)
 
         def pullback(gradient: Any) -> Array:
             g = np.asarray(gradient, dtype=y.dtype)
@@ -107,7 +109,7 @@ class Activation:
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 return _as_type(self.pullback(g, x, y, **given), dtype)
 
-        return _as_type(y, dtype), pullback
+        return outputs, pullback
 
     def bind(self, **parameters: Any) -> Activation:
         """The same activation with some of its arguments fixed.
@@ -147,6 +149,8 @@ def _restore(module_name: str, parameters: dict[str, Any]) -> Activation:
 def _floats(x: Any) -> tuple[Array, np.dtype[Any]]:
     """The array in the type to compute in, and the type to return."""
     x = np.asarray(x)
+    if x.dtype.char in "fd":  # float32 and float64, the usual ones, at once
+        return x, x.dtype
     if x.dtype.name in ("float16", "bfloat16"):
         return x.astype(np.float32), x.dtype
     if x.dtype.kind in "biu":
@@ -157,7 +161,8 @@ def _floats(x: Any) -> tuple[Array, np.dtype[Any]]:
 
 
 def _as_type(y: Any, dtype: np.dtype[Any]) -> Array:
-    return np.asarray(y).astype(dtype, copy=False)
+    y = np.asarray(y)
+    return y if y.dtype is dtype else y.astype(dtype, copy=False)
 
 
 def _activation(pullback: Callable[..., Array]) -> Callable[[Callable[..., Array]], Activation]:
@@ -223,7 +228,7 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
-@_elementwise(lambda x, y: np.where(x > 0, _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA))
+@_elementwise(lambda x, y: np.where(x >= 0, _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA))
 def selu(x: Array) -> Array:
     """``scale * elu(x, alpha)`` with the constants of Klambauer et al., arXiv 1706.02515."""
     return _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0)))
@@ -297,7 +302,7 @@ def hard_sigmoid(x: Array) -> Array:
     return y
 
 
-@_elementwise(lambda x, y: np.where(np.abs(x) < 2.5, 0.2, 0))
+@_elementwise(lambda x, y: np.where(np.abs(x) <= 2.5, 0.2, 0))
 def hard_sigmoid_fifth(x: Array) -> Array:
     """``min(max(0.2 * x + 0.5, 0), 1)``: ``hard_sigmoid`` of tf.keras and TensorFlow.js."""
     return np.clip(0.2 * x + 0.5, 0, 1)
@@ -313,7 +318,7 @@ def hard_silu(x: Array) -> Array:
     return y
 
 
-@_elementwise(lambda x, y: np.abs(x) < 1)
+@_elementwise(lambda x, y: np.abs(x) <= 1)
 def hard_tanh(x: Array) -> Array:
     """``min(max(x, -1), 1)``."""
     return np.clip(x, -1, 1)
@@ -428,7 +433,7 @@ def squareplus(x: Array, b: float = 4) -> Array:
     """``(x + sqrt(x^2 + b)) / 2``. Barron, arXiv 2112.11687."""
     root = np.hypot(x, np.asarray(b, x.dtype) ** 0.5)
     # The second form is the first times its conjugate: no cancellation for negative x.
-    return np.where(x >= 0, 0.5 * (x + root), 0.5 * b / (root - x))
+    return np.where(x >= 0, 0.5 * x + 0.5 * root, 0.5 * b / (root + np.abs(x)))
 
 
 @_elementwise(lambda x, y: np.clip(0.5 * (x + 1), 0, 1))

@@ -22,8 +22,8 @@ __all__ = ["Builtin", "Registry", "camel_case", "camel_keys", "snake_case", "sna
 
 Form = tuple[str, str]
 """Class name and the keys of the configuration in their order, separated by spaces. ``key=name``
-takes the value from the attribute ``name``; ``key?`` is written only when the value is not ``None``;
-``key~`` is rounded to float32 first."""
+takes the value from the attribute ``name``; ``key?`` is written only when the value is not ``None`` or
+``obj.named`` holds the key; ``key~`` is rounded to float32 first."""
 
 # The first words of a refusal, as each generation says them; {what} is the kind of object.
 _UNKNOWN = {
@@ -103,6 +103,8 @@ class Builtin:
     """What initializers, regularizers and constraints share: a configuration."""
 
     _registry: Registry
+    named: frozenset[str] = frozenset()
+    """Arguments that were given by name, in generations that write those even when they are null."""
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments as Keras 3 writes them."""
@@ -218,7 +220,9 @@ class Registry:
         class_name, keys = form
         pairs = [(key, *_emit(obj, key)) for key in keys.split()]
         return class_name, {
-            name: value for key, name, value in pairs if value is not None or not key.endswith("?")
+            name: value
+            for key, name, value in pairs
+            if value is not None or not key.endswith("?") or name in obj.named
         }
 
     def serialize(self, obj: Any, dialect: Dialect) -> Any:

@@ -66,56 +66,62 @@ _LARGE_Q = (
     6.05183413124413191e-2,
     2.33520497626869185e-3,
 )
-_SMALLEST = 0.46875
 
 
 def _ratio(p: tuple[float, ...], q: tuple[float, ...], x: Array) -> Array:
     top, bottom = np.full_like(x, p[0]), np.full_like(x, q[0])
     for a in p[1:]:
-        top = top * x + a
+        top *= x
+        top += a
     for b in q[1:]:
-        bottom = bottom * x + b
-    return top / bottom
+        bottom *= x
+        bottom += b
+    top /= bottom
+    return top
 
 
-def _erf_small(x: Array) -> Array:
-    return x * _ratio(_SMALL_P, _SMALL_Q, x * x)
+def _gauss(x: Array) -> Array:
+    """``exp(-x^2)``, the square split into an exact head and a small tail.
 
-
-def _erfc_positive(x: Array) -> Array:
-    """``erfc`` for ``x > 0.46875``."""
-    # exp(-x*x) with x*x split into an exact head and a small tail, which keeps the relative error of
-    # the exponent from growing with x.
+    So the relative error of the exponent does not grow with ``x``.
+    """
     head = np.trunc(x * 16) / 16
-    gauss = np.exp(-head * head) * np.exp(-(x - head) * (x + head))
-    middle = np.minimum(x, 4)
-    inverse = 1 / np.square(np.maximum(x, 4))
-    tail = (1 / np.sqrt(np.pi) - inverse * _ratio(_LARGE_P, _LARGE_Q, inverse)) / np.maximum(x, 4)
-    y: Array = gauss * np.where(x <= 4, _ratio(_MIDDLE_P, _MIDDLE_Q, middle), tail)
+    y: Array = np.exp(-head * head) * np.exp((head - x) * (x + head))
     return y
 
 
-def _in_float(function: Any, x: Any) -> Array:
+def _erfc_positive(x: Array) -> Array:
+    """``erfc`` for ``x >= 0.46875``."""
+    gauss = _gauss(x)
+    y = gauss * _ratio(_MIDDLE_P, _MIDDLE_Q, np.minimum(x, 4))
+    if not (x > 4).any():
+        return y
+    large = np.maximum(x, 4)
+    inverse = 1 / np.square(large)
+    tail = gauss / large * (np.pi**-0.5 - inverse * _ratio(_LARGE_P, _LARGE_Q, inverse))
+    return np.where(x > 4, tail, y)
+
+
+def _block(x: Array, complement: bool) -> Array:
+    size = np.abs(x)
+    near = np.clip(x, -0.46875, 0.46875)
+    small = near * _ratio(_SMALL_P, _SMALL_Q, near * near)
+    tail = _erfc_positive(np.maximum(size, 0.46875))
+    if complement:
+        return np.where(size <= 0.46875, 1 - small, np.where(x > 0, tail, 2 - tail))
+    return np.where(size <= 0.46875, small, np.copysign(1 - tail, x))
+
+
+def _in_blocks(x: Any, complement: bool) -> Array:
+    """``erf`` or ``erfc``, a few thousand numbers at a time: the temporary arrays stay in the cache."""
     x = np.asarray(x)
     dtype = x.dtype if x.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     # Beyond 30 both functions have reached their limits in float64; infinities stay out of the sums.
-    bounded = np.clip(x.astype(dtype, copy=False), -30, 30)
-    result: Array = function(bounded).astype(dtype, copy=False)
-    return result
-
-
-def _erf(x: Array) -> Array:
-    size = np.abs(x)
-    small = size <= _SMALLEST
-    far = 1 - _erfc_positive(np.maximum(size, _SMALLEST))
-    return np.where(small, _erf_small(np.where(small, x, 0)), np.copysign(far, x))
-
-
-def _erfc(x: Array) -> Array:
-    size = np.abs(x)
-    small = size <= _SMALLEST
-    far = _erfc_positive(np.maximum(size, _SMALLEST))
-    return np.where(small, 1 - _erf_small(np.where(small, x, 0)), np.where(x > 0, far, 2 - far))
+    flat: Array = np.clip(x.astype(dtype, copy=False), -30, 30).reshape(-1)
+    for start in range(0, flat.size, 8192):
+        block = flat[start : start + 8192]
+        block[:] = _block(block, complement)
+    return flat.reshape(x.shape)
 
 
 def erf(x: Any) -> Array:
@@ -135,7 +141,7 @@ def erf(x: Any) -> Array:
     >>> erf([-30.0, 0.0, 0.5, 2.0]).round(12).tolist()
     [-1.0, 0.0, 0.520499877813, 0.995322265019]
     """
-    return _in_float(_erf, x)
+    return _in_blocks(x, complement=False)
 
 
 def erfc(x: Any) -> Array:
@@ -155,4 +161,4 @@ def erfc(x: Any) -> Array:
     >>> f"{erfc(5.0):.12e}"
     '1.537459794428e-12'
     """
-    return _in_float(_erfc, x)
+    return _in_blocks(x, complement=True)

@@ -467,9 +467,7 @@ class VarianceScaling(RandomInitializer):
             raise ValueError(f"scale must be a positive float. Got scale={scale!r}.")
         mode, distribution = str(mode).lower(), str(distribution).lower()
         if mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise ValueError(
-                f"Invalid mode argument: use one of fan_in, fan_out, fan_avg. Got mode={mode!r}."
-            )
+            raise ValueError(f"Invalid mode argument: use fan_in, fan_out or fan_avg. Got mode={mode!r}.")
         if distribution not in ("normal", "truncated_normal", "untruncated_normal", "uniform"):
             raise ValueError(
                 "Invalid distribution argument: use truncated_normal, untruncated_normal or uniform. "

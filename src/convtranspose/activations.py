@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from convtranspose import initializers
 from convtranspose._activation_functions import (
     Activation,
     Pullback,
@@ -116,7 +117,6 @@ _KERAS2_9 = {
     **_KERAS2,
     "leaky_relu": leaky_relu,
     "log_softmax": log_softmax,
-    "log_softmax_v2": log_softmax,
     "relu6": relu6,
     "silu": silu,
 }
@@ -150,7 +150,8 @@ _TFJS = {
 _NAMES: Mapping[str, Mapping[str, Activation]] = {
     "keras3": {**_KERAS3, "hard_swish": hard_silu, "swish": silu},
     "tf_keras_2_4": _KERAS2,
-    "tf_keras_2_9": _KERAS2_9,
+    # The real 2.9 writes log_softmax_v2 and cannot read it; here its own configurations come back.
+    "tf_keras_2_9": {**_KERAS2_9, "log_softmax_v2": log_softmax},
     "tf_keras_2_21": {**_KERAS2_9, "mish": mish},
     "tfjs": _TFJS,
 }
@@ -180,7 +181,11 @@ _LAYERS: Mapping[str, tuple[Activation, str, Mapping[str, tuple[str, Any]]]] = {
     "ELU": (elu, "elu", {"alpha": ("alpha", 1.0)}),
     "Softmax": (softmax, "softmax", {"axis": ("axis", -1)}),
     "ThresholdedReLU": (relu, "thresholded_re_lu", {"theta": ("threshold", 1.0)}),
+    # Its slopes are weights that start at 0. An activation has no weights, so here they stay there.
+    "PReLU": (relu, "p_re_lu", {}),
 }
+# What else PReLU writes. The initializer is written as the generation writes initializers.
+_PRELU = ("alpha_initializer", "alpha_regularizer", "alpha_constraint", "shared_axes")
 # The generations that accept them by class name; as configurations all but TensorFlow.js do.
 _CLASS_NAMES = {"tf_keras_2_9": tuple(_LAYERS), "tf_keras_2_21": tuple(_LAYERS)}
 
@@ -215,7 +220,8 @@ def _layer(class_name: str, config: Mapping[str, Any]) -> Activation:
         # The layers round to their type, and so must the configuration that is written.
         value = float(np.float32(value)) if isinstance(value, float) else value
         written[argument] = bound[parameter] = value
-    unknown = set(config) - set(arguments) - set(bound) - {"name", "trainable", "dtype"}
+    unknown = set(config) - set(arguments) - set(bound) - {"name", "trainable", "dtype", "build_config"}
+    unknown -= set(_PRELU if class_name == "PReLU" else ())
     if unknown:
         raise TypeError(f"{class_name} has no argument {', '.join(sorted(unknown))}.")
     return _LayerActivation(
@@ -380,7 +386,11 @@ def serialize(activation: Any, dialect: Dialect = KERAS3) -> Any:
         return _WRITTEN[dialect.name].get(activation.name, found[0])
     if hasattr(activation, "get_config"):
         class_name = getattr(activation, "class_name", type(activation).__name__)
-        return object_form("keras.layers", activation, class_name, activation.get_config(), dialect)
+        config = dict(activation.get_config())
+        if class_name == "PReLU" and isinstance(activation, _LayerActivation):
+            config |= dict.fromkeys(_PRELU)
+            config["alpha_initializer"] = initializers.serialize(initializers.Zeros(), dialect)
+        return object_form("keras.layers", activation, class_name, config, dialect)
     if not callable(activation):
         raise ValueError(f"Cannot serialize the activation {activation!r}: it is not callable.")
     return function_form(activation, "activation", dialect)

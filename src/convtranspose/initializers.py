@@ -117,34 +117,55 @@ def _with_snake(made: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..
     return {**made, **{snake: made[name] for snake, name in _SNAKE.items()}}
 
 
+def _zero(value: Any = 0) -> Constant:
+    """The constant of tf.keras, by default 0 as an integer: configurations show it."""
+    return Constant(value)
+
+
 def _keras2(repeat: bool) -> dict[str, Callable[..., Any]]:
     """The names of tf.keras: classes, functions, and both again with the suffix V2."""
     random = {name: partial(make, repeat=repeat) for name, make in _RANDOM.items()}
-    # There a constant is 0 as an integer, which shows in configurations.
-    made = _with_snake({**_CONSTANTS, **random, "Constant": partial(Constant, 0)})
+    made = _with_snake({**_CONSTANTS, **random, "Constant": _zero})
     doubled = [name for name in (*_CONSTANTS, *_RANDOM) if name != "Initializer"]
     doubled += [name for name in made if name.startswith(("glorot_", "he_", "lecun_"))]
     return {**made, **{f"{name}V2": made[name] for name in doubled}}
 
 
-def _tfjs_constant(*arguments: Any, **config: Any) -> Constant:
+def _with_value(error: type[Exception], *arguments: Any, **config: Any) -> Constant:
+    """A constant of Keras 3 or TensorFlow.js, where the bare name is not enough."""
     if not arguments and "value" not in config:
-        raise ValueError(
-            f"Constant: config must have value set but got {config}. "
-            "Give {'className': 'Constant', 'config': {'value': 0}}."
+        raise error(
+            f"Constant: config must have value set but got {config}. Give the object with its value, or "
+            "the name 'zeros' or 'ones'."
         )
     return Constant(*arguments, **config)
+
+
+def _naming(make: Callable[..., Any], *arguments: Any, **config: Any) -> Any:
+    """Make an object of TensorFlow.js, which writes a null that was given and omits one that was not."""
+    made = make(*arguments, **config)
+    made.named = frozenset(config)
+    return made
 
 
 def _tfjs() -> dict[str, Callable[..., Any]]:
     """The names of TensorFlow.js; its normal distribution is cut off but not widened."""
     scaled = {
-        name: partial(_RANDOM[name], repeat=None, corrected=False)
+        name: partial(_naming, partial(_RANDOM[name], repeat=None, corrected=False))
         for name in _RANDOM
         if issubclass(_RANDOM[name], VarianceScaling)  # type: ignore[arg-type]
     }
-    plain = {name: partial(_RANDOM[name], repeat=None) for name in _RANDOM if name not in scaled}
-    made: dict[str, Callable[..., Any]] = {**_CONSTANTS, **plain, **scaled, "Constant": _tfjs_constant}
+    plain = {
+        name: partial(_naming, partial(make, repeat=None))
+        for name, make in _RANDOM.items()
+        if name not in scaled
+    }
+    made: dict[str, Callable[..., Any]] = {
+        **_CONSTANTS,
+        **plain,
+        **scaled,
+        "Constant": partial(_with_value, ValueError),
+    }
     del made["Initializer"]
     made["LeCunNormal"], made["LeCunUniform"] = made.pop("LecunNormal"), made.pop("LecunUniform")
     return {**made, **{name[0].lower() + name[1:]: make for name, make in made.items()}}
@@ -196,7 +217,7 @@ _REGISTRY = Registry(
     what="initializer",
     names={
         "keras3": {
-            **_with_snake({**_CONSTANTS, **_RANDOM}),
+            **_with_snake({**_CONSTANTS, **_RANDOM, "Constant": partial(_with_value, KeyError)}),
             "IdentityInitializer": Identity,
             "OrthogonalInitializer": Orthogonal,
             "STFT": STFT,
