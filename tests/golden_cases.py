@@ -26,7 +26,7 @@ import tarfile
 import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def _copier() -> Any:
 copy_golden = _copier()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _archive(name: str) -> dict[str, bytes]:
     with lzma.open(GOLDEN / f"{name}.tar.xz") as packed, tarfile.open(fileobj=packed) as archive:
         files = {info.name: archive.extractfile(info) for info in archive}
@@ -74,7 +74,7 @@ def sources() -> list[str]:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def document(source: str) -> dict[str, Any]:
     """The whole ``.json`` of a source: ``program``, ``cases``, ..."""
     found: dict[str, Any] = json.loads(raw(source, "json"))
@@ -93,7 +93,7 @@ def key(case: Case) -> str:
     return str(case["key"])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _numbers(source: str) -> dict[str, Array]:
     with np.load(io.BytesIO(raw(source, "npz"))) as arrays:
         return {name: arrays[name] for name in arrays.files}
@@ -122,7 +122,7 @@ def resolve(case: Case, tree: Any) -> Any:
     return tree
 
 
-@lru_cache(maxsize=None)
+@cache
 def _patterns(source: str) -> tuple[tuple[str, str], ...]:
     path = GOLDEN / "deviations" / f"{source}.toml"
     if not path.exists():
@@ -131,7 +131,7 @@ def _patterns(source: str) -> tuple[tuple[str, str], ...]:
     return tuple((pattern, table["reason"]) for table in tables.values() for pattern in table["keys"])
 
 
-@lru_cache(maxsize=None)
+@cache
 def deviations(source: str) -> dict[str, str]:
     """Key of a case -> reason why we differ from the program there."""
     found: dict[str, str] = {}
