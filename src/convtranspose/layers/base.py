@@ -224,9 +224,10 @@ class Layer:
         self.build_shape: Shape | None = None
         self.batch_input_shape = _batch_input_shape(kwargs)
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__module__.partition(".")[0] == "convtranspose":  # files name no classes of their own
+        own = cls.__module__.partition(".")[0] == "convtranspose"  # a file can name only the package's
+        if own and not abstract and "_origin" not in cls.__dict__:
             _KNOWN.setdefault(cls.__name__, cls)
         if "build" in cls.__dict__:
             cls.build = _building(cls.build)  # type: ignore[method-assign]

@@ -64,7 +64,7 @@ class _Packed:
             self.linear = self.forward
 
 
-class BaseConvTranspose(Layer):
+class BaseConvTranspose(Layer, abstract=True):
     """What the three layers share; ``rank`` is their number of spatial axes."""
 
     rank: ClassVar[int]
