@@ -41,23 +41,23 @@ class ChannelMethod final : public Method<T> {
   const KernelTable<T>& table_;
   std::vector<AxisClass> classes_[kAxes];
   std::vector<Panel> panels_;
-  index taps_;             // of the whole kernel
-  index src_channels_;     // per group
-  index dst_channels_;     // per group
-  index group_weights_;    // packed elements per group
-  bool finite_;            // zero halos are exact only for finite weights
+  index taps_;           // of the whole kernel
+  index src_channels_;   // per group
+  index dst_channels_;   // per group
+  index group_weights_;  // packed elements per group
+  bool finite_;          // zero halos are exact only for finite weights
   Buffer<T> weights_;
 };
 
 template <class T>
 struct ChannelMethod<T>::Schedule {
   AxisSchedule axis[kAxes];
-  bool along_batch;         // positions of a tile are images, else neighbours along w
+  bool along_batch;  // positions of a tile are images, else neighbours along w
   index batch_block, batch_blocks;
   index block[kAxes], blocks[kAxes];
   index panel_run, panel_runs;
   index tasks;
-  index scratch_elements;   // per thread, source window and bias
+  index scratch_elements;  // per thread, source window and bias
 };
 
 template <class T>
@@ -85,7 +85,10 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path&
   const index total = taps_ * co * shape.c_in;
   weights_ = Buffer<T>(group_weights_ * shape.groups);
 
-  struct Packing { ChannelMethod* self; const T* kernel; } packing{this, kernel};
+  struct Packing {
+    ChannelMethod* self;
+    const T* kernel;
+  } packing{this, kernel};
   const index panels = index(panels_.size());
   parallel_for(
       shape.groups * panels, total > (1 << 18) ? 0 : 1,
@@ -112,8 +115,7 @@ void ChannelMethod<T>::pack(const T* kernel, index group, const Panel& panel) {
               const index tap =
                   (td.kernel_index * shape_.k[1] + th.kernel_index) * shape_.k[2] + tw.kernel_index;
               const T* slice = kernel + tap * co * shape_.c_in + group * ci;  // (co, ci) of c_in
-              if (panel.columns < width)
-                std::memset(dst, 0, sizeof(T) * std::size_t(src_channels_ * width));
+              if (panel.columns < width) std::memset(dst, 0, sizeof(T) * std::size_t(src_channels_ * width));
               if (shape_.kind == Kind::forward) {
                 table_.transpose(slice + panel.first * shape_.c_in, shape_.c_in, panel.columns, ci, dst,
                                  width);
@@ -127,8 +129,8 @@ void ChannelMethod<T>::pack(const T* kernel, index group, const Panel& panel) {
 }
 
 template <class T>
-typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const T>& src, const Axis (&axes)[kAxes],
-                                                     int threads) const {
+typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const T>& src,
+                                                               const Axis (&axes)[kAxes], int threads) const {
   Schedule s;
   if (threads < 1) threads = default_threads();
   for (int a = 0; a < kAxes; ++a) s.axis[a] = schedule_axis(shape_.kind, axes[a], classes_[a]);
@@ -137,12 +139,14 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
   // nothing; along w any image size fills the tile. Non-finite weights allow no zero halo at all.
   const index largest = table_.max_positions[panels_[0].vectors - 1];
   const index row = s.axis[2].phases.empty() ? 1 : s.axis[2].phases[0].count;
-  const auto fill = [&](index count) { return double(tile_size(count, largest)) / (tile_size(count, largest) + 1.0); };
+  const auto fill = [&](index count) {
+    return double(tile_size(count, largest)) / (tile_size(count, largest) + 1.0);
+  };
   s.along_batch = !finite_ || (row < largest && fill(src.n) > fill(row) * (row < 8 ? 0.9 : 1.0));
 
   index extent[kAxes];
   for (int a = 0; a < kAxes; ++a) extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
-  const auto window_elements = [&](const index (&block)[kAxes], index images) {
+  const auto window_elements = [&](const index(&block)[kAxes], index images) {
     index count = images * src_channels_;
     for (int a = 0; a < kAxes; ++a) {
       index reach = 0;
@@ -345,8 +349,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
                 for (index tw = 0; tw < nw; ++tw) {
                   const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
                   if (check_w && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
-                  src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] +
-                                       sw * source.stride[2]);
+                  src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] + sw * source.stride[2]);
                   weight_offset.push_back((phase_taps + (td * nh + th) * nw + tw) * slice);
                 }
               }
@@ -360,8 +363,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
             for (index jh = h0; jh < h1; ++jh) {
               T* row = dst.data + image * dst.stride_n + channel * dst.stride_c +
                        (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
-                       (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1] +
-                       pw.dst0 * dst.stride[2];
+                       (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1] + pw.dst0 * dst.stride[2];
               const index dst_step = plan.axis[2].dst_step * dst.stride[2];
               if (plan.along_batch) {
                 tile.src_stride = source.stride_n;
@@ -419,8 +421,8 @@ template <class T>
 std::string ChannelMethod<T>::explain(const Call<T>& call) const {
   const Schedule plan = schedule(call.src, call.axes, call.threads);
   return "channel method: vectors of " + std::to_string(table_.lanes) + " output channels, tiles " +
-         (plan.along_batch ? "along the batch" : "along the last axis") + ", " +
-         std::to_string(plan.tasks) + " tasks";
+         (plan.along_batch ? "along the batch" : "along the last axis") + ", " + std::to_string(plan.tasks) +
+         " tasks";
 }
 
 }  // namespace

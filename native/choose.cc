@@ -59,6 +59,7 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
 }
 
 template std::unique_ptr<Method<float>> choose_method(const Shape&, const float*, const Path&, std::string&);
-template std::unique_ptr<Method<double>> choose_method(const Shape&, const double*, const Path&, std::string&);
+template std::unique_ptr<Method<double>> choose_method(const Shape&, const double*, const Path&,
+                                                       std::string&);
 
 }  // namespace ct

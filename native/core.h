@@ -38,17 +38,17 @@ struct View {
 template <class T>
 struct ChannelTile {
   const T* src;
-  index src_stride;             // between neighbouring positions of the tile
-  index channels;               // source channels
+  index src_stride;  // between neighbouring positions of the tile
+  index channels;    // source channels
   index taps;
-  const index* src_offset;      // per tap, in elements
-  const index* weight_offset;   // per tap, in elements
-  const T* weights;             // packed: (tap, channel, panel)
-  const T* bias;                // one panel, never null
+  const index* src_offset;     // per tap, in elements
+  const index* weight_offset;  // per tap, in elements
+  const T* weights;            // packed: (tap, channel, panel)
+  const T* bias;               // one panel, never null
   T* dst;
-  index dst_stride;             // between neighbouring positions
-  index dst_stride_c;           // between neighbouring channels
-  index columns;                // channels to store, at most one panel
+  index dst_stride;    // between neighbouring positions
+  index dst_stride_c;  // between neighbouring channels
+  index columns;       // channels to store, at most one panel
 };
 
 // What a micro-kernel of the kernel gradient gets: a tile of the sums a^T b over rows of positions.
@@ -56,14 +56,14 @@ struct ChannelTile {
 template <class T>
 struct GradientTile {
   index rows;
-  const T* const* a;            // per row: broadcast side
-  const T* const* b;            // per row: vector side
-  const index* count;           // positions per row
-  index a_offset, b_offset;     // of the tile's first channels, in elements
-  index a_step, b_step;         // between neighbouring positions
+  const T* const* a;         // per row: broadcast side
+  const T* const* b;         // per row: vector side
+  const index* count;        // positions per row
+  index a_offset, b_offset;  // of the tile's first channels, in elements
+  index a_step, b_step;      // between neighbouring positions
   T* dst;
   index dst_stride_m, dst_stride_v;
-  index columns;                // of b to store, at most one panel
+  index columns;  // of b to store, at most one panel
 };
 
 // What a micro-kernel of the row method gets: vectors of neighbouring positions in planar memory.
@@ -77,9 +77,9 @@ struct RowTile {
   index taps;
   const index* src_offset;
   const index* weight_offset;
-  const T* weights;             // packed: (tap, channel, m)
-  const T* bias;                // m numbers
-  T* dst;                       // (m, positions), contiguous rows of dst_stride
+  const T* weights;  // packed: (tap, channel, m)
+  const T* bias;     // m numbers
+  T* dst;            // (m, positions), contiguous rows of dst_stride
   index dst_stride;
 };
 
@@ -108,8 +108,8 @@ struct KernelTable {
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
   void (*gradient[kMaxVectors][kMaxPositions])(const GradientTile<T>&);
-  int max_rows;                    // of the row method
-  int row_vectors[kMaxRows];       // vectors of the largest tile with m rows
+  int max_rows;               // of the row method
+  int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
   void (*depthwise)(const DepthwiseTile<T>&);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside
@@ -131,8 +131,12 @@ struct Path {
 template <class T>
 const KernelTable<T>& kernels(const Path& path);
 template <>
-inline const KernelTable<float>& kernels<float>(const Path& path) { return *path.f32; }
+inline const KernelTable<float>& kernels<float>(const Path& path) {
+  return *path.f32;
+}
 template <>
-inline const KernelTable<double>& kernels<double>(const Path& path) { return *path.f64; }
+inline const KernelTable<double>& kernels<double>(const Path& path) {
+  return *path.f64;
+}
 
 }  // namespace ct

@@ -25,7 +25,8 @@ class DepthwiseMethod final : public Method<T> {
           for (const AxisTap& td : cd.taps)
             for (const AxisTap& th : ch.taps)
               for (const AxisTap& tw : cw.taps) {
-                const index tap = (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2] + tw.kernel_index;
+                const index tap =
+                    (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2] + tw.kernel_index;
                 dst = std::copy_n(kernel + tap * shape.groups, shape.groups, dst);
               }
     std::fill_n(no_bias_.data(), shape.groups, T(0));

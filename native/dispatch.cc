@@ -8,10 +8,10 @@
 
 namespace ct {
 
-#define CT_DECLARE(path)                                    \
-  namespace path {                                          \
-  const KernelTable<float>* table_f32();                    \
-  const KernelTable<double>* table_f64();                   \
+#define CT_DECLARE(path)                  \
+  namespace path {                        \
+  const KernelTable<float>* table_f32();  \
+  const KernelTable<double>* table_f64(); \
   }
 #if defined(__x86_64__)
 CT_DECLARE(x86_v4)
@@ -63,8 +63,7 @@ const std::vector<Path>& runnable_paths() {
 const Path& active_path() {
   if (const Path* known = active.load(std::memory_order_acquire)) return *known;
   const char* wanted = std::getenv("CONVTRANSPOSE_ISA");
-  const Path& chosen =
-      wanted && *wanted ? named(wanted, "CONVTRANSPOSE_ISA") : runnable_paths().front();
+  const Path& chosen = wanted && *wanted ? named(wanted, "CONVTRANSPOSE_ISA") : runnable_paths().front();
   active.store(&chosen, std::memory_order_release);
   return chosen;
 }

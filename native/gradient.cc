@@ -127,7 +127,8 @@ void run_items(void* context, index task) {
       for (index n = n0; n < n1; ++n)
         for (index d = begin[0]; d < end[0]; ++d)
           for (index h = begin[1]; h < end[1]; ++h) {
-            const T* px = x.base + n * x.stride_n + d * x.stride[0] + h * x.stride[1] + begin[2] * x.stride[2];
+            const T* px =
+                x.base + n * x.stride_n + d * x.stride[0] + h * x.stride[1] + begin[2] * x.stride[2];
             const T* py = y.base + n * y.stride_n + (d * r.axes[0].s + shift[0]) * y.stride[0] +
                           (h * r.axes[1].s + shift[1]) * y.stride[1] +
                           (begin[2] * r.axes[2].s + shift[2]) * y.stride[2];

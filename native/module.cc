@@ -66,8 +66,8 @@ Sizes read_geometry(nb::handle geometry) {
     a.d = nb::cast<index>(from.attr("d"));
     a.lo = nb::cast<index>(from.attr("lo"));
     a.o = nb::cast<index>(from.attr("o"));
-    if (a.i < 1 || a.k < 1 || a.s < 1 || a.d < 1 || a.o < 0 || a.i > kLimit || a.k > kLimit ||
-        a.s > kLimit || a.d > kLimit || a.o > kLimit || a.lo > kLimit || a.lo < -kLimit)
+    if (a.i < 1 || a.k < 1 || a.s < 1 || a.d < 1 || a.o < 0 || a.i > kLimit || a.k > kLimit || a.s > kLimit ||
+        a.d > kLimit || a.o > kLimit || a.lo > kLimit || a.lo < -kLimit)
       bad("geometry is out of range");
   }
   return out;
@@ -143,7 +143,8 @@ class PyOperator {
       total *= s.k[a];
     }
     s.c_in = index(kernel.shape(rank + 1));
-    if (groups < 1 || s.c_in < 1 || kernel.shape(rank) < 1 || s.c_in % groups) bad("groups must divide the channels");
+    if (groups < 1 || s.c_in < 1 || kernel.shape(rank) < 1 || s.c_in % groups)
+      bad("groups must divide the channels");
     s.c_out = index(kernel.shape(rank)) * groups;
     index expected = 1;
     for (int n = rank + 1; n >= 0; --n) {
@@ -176,7 +177,8 @@ class PyOperator {
     const Sizes sizes = geometry_of(geometry);
     return std::string(path_) + ", " +
            (f32_ ? f32_->method->explain(nominal<float>(sizes, batch, 0)) + "; chosen because " + f32_->reason
-                 : f64_->method->explain(nominal<double>(sizes, batch, 0)) + "; chosen because " + f64_->reason);
+                 : f64_->method->explain(nominal<double>(sizes, batch, 0)) + "; chosen because " +
+                       f64_->reason);
   }
 
  private:
@@ -270,7 +272,8 @@ void gradient_typed(const ConstArray& x, const ConstArray& y, const Array& out, 
   bool finished;
   {
     nb::gil_scoped_release free;
-    finished = ct::kernel_gradient<T>(vx, vy, data, sizes.axis, groups, ct::active_path(), threads, &interrupted);
+    finished =
+        ct::kernel_gradient<T>(vx, vy, data, sizes.axis, groups, ct::active_path(), threads, &interrupted);
   }
   raise_if_interrupted(finished);
 }
@@ -328,8 +331,8 @@ double fma_peak(int threads, double seconds) {
 NB_MODULE(_core, m) {
   m.doc() = "Native kernels of convtranspose.";
   nb::class_<PyOperator>(m, "Operator")
-      .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>,
-                    ct::index, const std::string&>())
+      .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>, ct::index,
+                    const std::string&>())
       .def("run", &PyOperator::run, "x"_a.noconvert(), "out"_a.noconvert(), "geometry"_a, "bias"_a.none(),
            "threads"_a)
       .def("workspace_bytes", &PyOperator::workspace_bytes)

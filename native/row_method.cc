@@ -15,7 +15,7 @@
 namespace ct {
 namespace {
 
-constexpr index kUnitRows = 96;     // rows whose buffer stays in the first caches
+constexpr index kUnitRows = 96;      // rows whose buffer stays in the first caches
 constexpr index kChunkVectors = 24;  // vectors of positions between two stores
 
 // One destination row: a phase of every axis and a channel.
@@ -26,17 +26,17 @@ struct Row {
 
 // Rows that share their taps; one micro-kernel call.
 struct RowTileRows {
-  index first, count;     // buffer rows
+  index first, count;  // buffer rows
   index taps;
-  index offsets;          // into tap_shifts_, three numbers per tap
-  index weights;          // where packed weights start, within a group
+  index offsets;  // into tap_shifts_, three numbers per tap
+  index weights;  // where packed weights start, within a group
 };
 
 // Rows that are computed into one buffer and stored together: whole lines of all w phases.
 struct Unit {
   std::vector<Row> rows;  // in buffer order
   std::vector<RowTileRows> tiles;
-  std::vector<index> buffer_row;  // of (pair, residue of w, channel), in this order
+  std::vector<index> buffer_row;               // of (pair, residue of w, channel), in this order
   std::vector<std::pair<index, index>> pairs;  // residues of d and h
   index channel_begin, channels;
 };
@@ -76,10 +76,10 @@ class RowMethod final : public Method<T> {
   const Path& path_;
   const KernelTable<T>& table_;
   std::vector<AxisClass> classes_[kAxes];
-  index reach_[kAxes];               // largest shift
+  index reach_[kAxes];  // largest shift
   std::vector<Unit> units_;
-  std::vector<index> tap_shifts_;    // (d, h, w) per tap of every tile
-  std::vector<index> tap_kernel_;    // flat kernel index per tap of every tile
+  std::vector<index> tap_shifts_;  // (d, h, w) per tap of every tile
+  std::vector<index> tap_kernel_;  // flat kernel index per tap of every tile
   index group_weights_ = 0;
   index most_rows_ = 0;
   Buffer<T> weights_;
@@ -225,7 +225,8 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   s.unit_run = units;
   if (blocks > 0 && blocks < wanted) s.unit_run = ceil_div(units, std::min(units, ceil_div(wanted, blocks)));
   s.unit_runs = ceil_div(units, s.unit_run);
-  while (blocks > 0 && blocks * s.unit_runs < wanted && s.block[2] > 8 * lanes && halve()) blocks = count_tasks();
+  while (blocks > 0 && blocks * s.unit_runs < wanted && s.block[2] > 8 * lanes && halve())
+    blocks = count_tasks();
   s.tasks = blocks * s.unit_runs;
   for (int a = 0; a < kAxes; ++a) s.window[a] = s.block[a] + reach_[a];
   s.plane = s.window[0] * s.window[1] * s.window[2];
@@ -269,9 +270,9 @@ void RowMethod<T>::copy_window(const Schedule& plan, const T* src, const View<co
 
 // Positions [begin, end) of a plane leave the buffer: line by line, all phases of w interleaved.
 template <class T>
-void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst,
-                              index q_d, const index (&q)[kAxes], const index (&q_stop)[kAxes], index begin,
-                              index end, const T* buffer) const {
+void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
+                              const index (&q)[kAxes], const index (&q_stop)[kAxes], index begin, index end,
+                              const T* buffer) const {
   const View<T>& out = call.dst;
   const index pitch = kChunkVectors * table_.lanes, width = plan.window[2], s = shape_.s[2];
   const index lo = call.axes[2].lo, length = call.axes[2].o;

@@ -49,8 +49,8 @@ inline std::vector<AxisClass> classify(Kind kind, index k, index s, index d) {
 struct Phase {
   const AxisClass* cls;
   index dst0, count;
-  index q0;          // q of j = 0; blocks are cut in q
-  index source0;     // source position of a tap with shift 0 at j = 0
+  index q0;       // q of j = 0; blocks are cut in q
+  index source0;  // source position of a tap with shift 0 at j = 0
 };
 
 struct AxisSchedule {

@@ -59,7 +59,7 @@ struct Job {
   std::atomic<bool> abandoned{false};
   std::mutex mutex;
   std::condition_variable done;
-  int working = 0;   // workers inside run(); guarded by mutex
+  int working = 0;  // workers inside run(); guarded by mutex
   std::exception_ptr error;
 
   void run(ShouldStop should_stop) {
@@ -106,8 +106,7 @@ class Pool {
 
     {  // offers that nobody took yet are withdrawn
       std::lock_guard<std::mutex> lock(mutex_);
-      for (auto it = queue_.begin(); it != queue_.end();)
-        it = *it == job ? queue_.erase(it) : it + 1;
+      for (auto it = queue_.begin(); it != queue_.end();) it = *it == job ? queue_.erase(it) : it + 1;
     }
     std::unique_lock<std::mutex> lock(job->mutex);
     while (job->working > 0) {
@@ -183,8 +182,7 @@ Pool& pool() {
   static Pool* instance = [] {
     static Pool* made = new Pool;
 #if !defined(_WIN32)
-    pthread_atfork([] { made->before_fork(); }, [] { made->after_fork(); },
-                   [] { made->after_fork(); });
+    pthread_atfork([] { made->before_fork(); }, [] { made->after_fork(); }, [] { made->after_fork(); });
 #endif
     return made;
   }();

@@ -41,14 +41,14 @@ KernelTable<T> make() {
   t.lanes = Simd<T>::lanes;
   t.max_positions[0] = positions<1>();
   t.max_positions[1] = positions<2>();
-#define CT_ENTRY(m)                                          \
-  if constexpr (m <= positions<1>()) {                       \
-    t.channel[0][m - 1] = channel_kernel<T, m, 1>;           \
-    t.gradient[0][m - 1] = gradient_kernel<T, m, 1>;         \
-  }                                                          \
-  if constexpr (m <= positions<2>()) {                       \
-    t.channel[1][m - 1] = channel_kernel<T, m, 2>;           \
-    t.gradient[1][m - 1] = gradient_kernel<T, m, 2>;         \
+#define CT_ENTRY(m)                                  \
+  if constexpr (m <= positions<1>()) {               \
+    t.channel[0][m - 1] = channel_kernel<T, m, 1>;   \
+    t.gradient[0][m - 1] = gradient_kernel<T, m, 1>; \
+  }                                                  \
+  if constexpr (m <= positions<2>()) {               \
+    t.channel[1][m - 1] = channel_kernel<T, m, 2>;   \
+    t.gradient[1][m - 1] = gradient_kernel<T, m, 2>; \
   }
 #include "kernels.inc"
 #undef CT_ENTRY

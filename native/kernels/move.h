@@ -75,11 +75,16 @@ void interleave(const T* const* rows, ct::index n, ct::index count, T* dst) {
       for (ct::index j = 0; j < count; ++j) dst[j] = row[j];
       return;
     }
-    case 2: return interleave_two<T>(rows[0], rows[1], count, dst);
-    case 3: return interleave_some<T, 3>(rows, count, dst);
-    case 4: return interleave_some<T, 4>(rows, count, dst);
-    case 6: return interleave_some<T, 6>(rows, count, dst);
-    case 8: return interleave_some<T, 8>(rows, count, dst);
+    case 2:
+      return interleave_two<T>(rows[0], rows[1], count, dst);
+    case 3:
+      return interleave_some<T, 3>(rows, count, dst);
+    case 4:
+      return interleave_some<T, 4>(rows, count, dst);
+    case 6:
+      return interleave_some<T, 6>(rows, count, dst);
+    case 8:
+      return interleave_some<T, 8>(rows, count, dst);
     default:
       for (ct::index j = 0; j < count; ++j, dst += n)
         for (ct::index r = 0; r < n; ++r) dst[r] = rows[r][j];

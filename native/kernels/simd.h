@@ -31,12 +31,18 @@ template <class T>
 using Vec = typename Simd<T>::Vector;
 
 template <class T>
-inline Vec<T> load(const T* p) { return *reinterpret_cast<const typename Simd<T>::Unaligned*>(p); }
+inline Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename Simd<T>::Unaligned*>(p);
+}
 
 template <class T>
-inline void store(T* p, Vec<T> v) { *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v; }
+inline void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v;
+}
 
 template <class T>
-inline Vec<T> splat(T x) { return x - Vec<T>{}; }  // x - 0 keeps the sign of zero
+inline Vec<T> splat(T x) {
+  return x - Vec<T>{};
+}  // x - 0 keeps the sign of zero
 
 }  // namespace
