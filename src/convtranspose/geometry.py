@@ -362,18 +362,21 @@ def forward_convolution_axis(o: int, k: int, s: int, d: int, padding: str) -> Ax
     """The axis of which an ordinary convolution over ``o`` samples is the adjoint.
 
     An ordinary (forward) convolution drops the samples that do not fill a window; as a crop this
-    is a negative ``hi``. ``same`` pads ``ceil(o / s)`` windows evenly, the odd one at the end.
+    is a negative ``hi``. ``same`` pads ``ceil(o / s)`` windows evenly, the odd one at the end;
+    ``causal`` pads the same number at the beginning, so that no window looks ahead.
 
     >>> forward_convolution_axis(8, 3, 2, 1, "valid")
     Axis(i=3, k=3, s=2, d=1, lo=0, hi=-1)
     >>> forward_convolution_axis(8, 3, 2, 1, "same")
     Axis(i=4, k=3, s=2, d=1, lo=0, hi=1)
+    >>> forward_convolution_axis(8, 3, 2, 1, "causal")
+    Axis(i=4, k=3, s=2, d=1, lo=2, hi=-1)
     """
     ke = effective_kernel(k, d)
-    if padding == "same":
+    if padding in ("same", "causal"):
         i = -(-o // s)
         total = (i - 1) * s + ke - o
-        lo = max(total, 0) // 2
+        lo = ke - 1 if padding == "causal" else max(total, 0) // 2
         return Axis(i, k, s, d, lo, total - lo)
     i = (o - ke) // s + 1
     return Axis(i, k, s, d, 0, (i - 1) * s + ke - o)

@@ -8,7 +8,7 @@ between generations of Keras is asked of ``self.dialect``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -17,17 +17,17 @@ import numpy as np
 
 from convtranspose import arguments as args
 from convtranspose import config as settings
-from convtranspose import initializers
-from convtranspose import regularizers
+from convtranspose import initializers, regularizers
 from convtranspose.dialects import KERAS3, Dialect
 from convtranspose.layers.naming import name_scope, scoped, snake_case, unique_name
 from convtranspose.layers.variable import Array, Variable
 
-__all__ = ["Gradients", "InputSpec", "Layer", "Pullback", "Shape", "SymbolicTensor", "layer_class"]
+__all__ = ["Array", "Gradients", "InputSpec", "Layer", "Pullback", "Shape", "SymbolicTensor", "layer_class"]
 
 Shape = tuple[int | None, ...]
 
 _KNOWN: dict[str, type[Layer]] = {}
+_VARIANTS: dict[tuple[type[Layer], Dialect], type[Layer]] = {}
 _MOST_SHAPES = 256  # lengths that change at every call must not pile up
 
 
@@ -135,7 +135,8 @@ def _numpy_dtype(name: str) -> np.dtype[Any]:
             from convtranspose.errors import MissingDependencyError
 
             raise MissingDependencyError("ml_dtypes", "test", "for layers of type bfloat16") from None
-        return np.dtype(ml_dtypes.bfloat16)
+        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return found
     return np.dtype(name)
 
 
@@ -193,6 +194,7 @@ class Layer:
     dialect: ClassVar[Dialect] = KERAS3
     inference_only: ClassVar[bool] = False  # True where training would compute something else
     holds_layers: ClassVar[bool] = False  # True where the configuration holds those of other layers
+    keras_modules: ClassVar[Mapping[str, str]] = {}  # where a family has the class; else keras.layers
 
     def __init__(
         self,
@@ -227,7 +229,8 @@ class Layer:
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__module__.partition(".")[0] == "convtranspose"  # a file can name only the package's
-        if own and not abstract and "_origin" not in cls.__dict__:
+        named = not (abstract or cls.__name__.startswith("_") or "_origin" in cls.__dict__)
+        if own and named:
             _KNOWN.setdefault(cls.__name__, cls)
         if "build" in cls.__dict__:
             cls.build = _building(cls.build)  # type: ignore[method-assign]
@@ -244,7 +247,10 @@ class Layer:
         >>> layer.build((None, 5, 7, 1)); layer.weights[0].name
         'kernel:0'
         """
-        return cls if dialect is cls.dialect else _under(cls, dialect)
+        if dialect is cls.dialect:
+            return cls
+        found: type[Self] = _under(cls, dialect)
+        return found
 
     def _checked_name(self, name: Any) -> str:
         record = self.dialect
@@ -423,8 +429,7 @@ class Layer:
         if len(new) != len(own):
             hint = "" if self.built else " Build it first: layer.build(input_shape)."
             raise ValueError(
-                f"set_weights got {len(new)} arrays, but layer {self.name!r} has {len(own)} weights."
-                f"{hint}"
+                f"set_weights got {len(new)} arrays, but layer {self.name!r} has {len(own)} weights.{hint}"
             )
         for variable, array in zip(own, new, strict=True):
             if array.shape != variable.shape:
@@ -634,12 +639,18 @@ def layer_class(name: str, dialect: Dialect = KERAS3) -> type[Layer]:
     return _KNOWN[name].in_dialect(dialect)
 
 
-@functools.cache
 def _under(cls: type[Layer], dialect: Dialect) -> Any:
     origin = _origin(cls)
     if origin.dialect is dialect:
         return origin
-    return type(cls.__name__, (origin,), {"dialect": dialect, "__doc__": cls.__doc__, "_origin": origin})
+    if (origin, dialect) not in _VARIANTS:
+        _VARIANTS[origin, dialect] = _variant(origin, dialect)
+    return _VARIANTS[origin, dialect]
+
+
+def _variant(origin: type[Layer], dialect: Dialect) -> type[Layer]:
+    body = {"dialect": dialect, "__doc__": origin.__doc__, "__module__": origin.__module__, "_origin": origin}
+    return type(origin.__name__, (origin,), body)
 
 
 def _origin(cls: type[Layer]) -> type[Layer]:

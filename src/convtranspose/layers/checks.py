@@ -42,9 +42,8 @@ def per_axis(value: Any, rank: int, name: str, minimum: int, record: Dialect) ->
             except (TypeError, ValueError):
                 raise ValueError(f"{rule}, where {number!r} is a {type(number).__name__}.") from None
     # Keras takes True for 1, but in Keras 2 not as a size of the kernel, which build refuses.
-    numbers = tuple(
-        int(n) if isinstance(n, Integral) and not (n is True and name == "kernel_size") else n for n in numbers
-    )
+    kept: tuple[type, ...] = (bool,) if name == "kernel_size" else ()
+    numbers = tuple(int(n) if isinstance(n, Integral) and not isinstance(n, kept) else n for n in numbers)
     if record.sizes_checked:
         for axis, number in enumerate(numbers):
             if isinstance(number, str):

@@ -173,8 +173,9 @@ class BaseConvTranspose(Layer, abstract=True):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        rank = {"ndim" if self.dialect.ndim_exact else "min_ndim": self.rank + 2}
-        self.input_spec = InputSpec(**rank, axes={self._channel_axis: c_in})
+        axes, ndim = {self._channel_axis: c_in}, self.rank + 2
+        exact = self.dialect.ndim_exact
+        self.input_spec = InputSpec(ndim, axes=axes) if exact else InputSpec(min_ndim=ndim, axes=axes)
         self._admitted.clear()
 
     # Computing
@@ -288,6 +289,8 @@ class BaseConvTranspose(Layer, abstract=True):
                 )
             if back is not None:
                 dy = back(dy)
+                if isinstance(dy, Gradients):  # the activation is a layer
+                    dy = dy.inputs
             if packed.adjoint is None:
                 packed.adjoint = Plan("adjoint", kernel, args.options(kernel.shape, **options))
             of_kernel = ops.conv_transpose_kernel_gradient(x, dy, self.kernel_size, **options)

@@ -14,7 +14,7 @@ from convtranspose.layers.base import Array, Gradients, Layer, Pullback, Shape, 
 from convtranspose.layers.naming import unique_name
 from convtranspose.layers.serialization import deserialize, serialize
 
-__all__ = ["Input", "InputLayer", "Model", "Sequential"]
+__all__ = ["Input", "InputLayer", "Sequential"]
 
 
 class InputLayer(Layer):
@@ -115,6 +115,7 @@ class Sequential(Layer):
     """
 
     holds_layers: ClassVar[bool] = True
+    keras_modules: ClassVar[Mapping[str, str]] = {"keras3": "keras", "tf_keras": "keras"}
 
     def __init__(
         self,
@@ -262,9 +263,7 @@ class Sequential(Layer):
 
         return x, pullback
 
-    def predict(
-        self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **ignored: Any
-    ) -> Array:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **ignored: Any) -> Array:
         """Outputs for all of ``x``, computed in batches.
 
         Parameters
@@ -312,7 +311,9 @@ class Sequential(Layer):
         for layer in self._chain:
             shape = None if shape is None else layer.compute_output_shape(shape)
             count = f"{layer.count_params():,}" if layer.built else "?"
-            rows.append((f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count))
+            rows.append(
+                (f"{layer.name} ({type(layer).__name__})", "?" if shape is None else str(shape), count)
+            )
         widths = [max(len(row[n]) for row in rows) for n in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
         rule = "-" * len(lines[0])
@@ -343,7 +344,9 @@ class Sequential(Layer):
         """A model with the layers that :meth:`get_config` gave, in any generation's form."""
         if isinstance(config, list):  # the form before Keras 2.2
             config = {"layers": config}
-        made = cls(name=config.get("name"), trainable=config.get("trainable", True), dtype=config.get("dtype"))
+        made = cls(
+            name=config.get("name"), trainable=config.get("trainable", True), dtype=config.get("dtype")
+        )
         for item in config["layers"]:
             made.add(deserialize(item, custom_objects, dialect=cls.dialect))
         shape = config.get("build_input_shape")
@@ -391,40 +394,3 @@ def Input(  # noqa: N802 - Keras' name
     """
     first = layer(shape, batch_size, dtype, name, batch_shape=batch_shape)
     return SymbolicTensor(first.batch_shape, first.dtype, first)
-
-
-def Model(  # noqa: N802 - Keras' name
-    inputs: SymbolicTensor, outputs: SymbolicTensor, name: str | None = None
-) -> Sequential:
-    """The model between two places: the layers from one to the other, as a :class:`Sequential`.
-
-    Parameters
-    ----------
-    inputs, outputs : SymbolicTensor
-        Where it begins, made by :func:`Input`, and where it ends.
-    name : str, optional
-        Its name.
-
-    Returns
-    -------
-    Sequential
-        Built, with these very layers.
-
-    Raises
-    ------
-    ValueError
-        If ``outputs`` does not come from ``inputs``.
-    """
-    chain: list[Layer] = []
-    place: SymbolicTensor | None = outputs
-    while place is not None and place is not inputs:
-        chain.append(place.layer)
-        place = place.source
-    if place is None:
-        raise ValueError(
-            f"outputs must come from inputs through layers, but the chain of outputs begins elsewhere. "
-            f"Got inputs of shape {inputs.shape}, outputs of shape {outputs.shape}."
-        )
-    record = inputs.layer.dialect
-    named = name or unique_name("functional" if record.build_scoped else "model", record.family)
-    return Sequential.in_dialect(record)([inputs.layer, *reversed(chain)], name=named)

@@ -30,9 +30,11 @@ def serialize(layer: Layer) -> dict[str, Any]:
     >>> deserialize(serialize(Conv2DTranspose(4, 3, name="up"))).name
     'up'
     """
-    data = {"class_name": type(layer).__name__, "config": layer.get_config()}
+    name = type(layer).__name__
+    data: dict[str, Any] = {"class_name": name, "config": layer.get_config()}
     if layer.dialect.objects_named_by_module:
-        data = {"module": "keras.layers", **data, "registered_name": None}
+        module = layer.keras_modules.get(layer.dialect.family, "keras.layers")
+        data = {"module": module, **data, "registered_name": name if ".src." in module else None}
         if layer.build_shape is not None:
             data["build_config"] = {"input_shape": layer.build_shape}
     return data

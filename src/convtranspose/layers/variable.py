@@ -77,7 +77,7 @@ class Variable:
     @property
     def shape(self) -> tuple[int, ...]:
         """Its shape."""
-        return self._value.shape
+        return tuple(self._value.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
