@@ -7,12 +7,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import golden_cases
 import numpy as np
 import pytest
-from golden_cases import Case
 
+import golden_cases
 from convtranspose.dialects import KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, TFJS, Dialect
+from golden_cases import Case
 
 DIALECTS = {
     "misc_keras3": KERAS3,

@@ -2,11 +2,11 @@ import copy
 import math
 import pickle
 
-import golden_builtins
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import golden_builtins
 from convtranspose import activations
 from convtranspose.activations import Activation
 from convtranspose.dialects import DIALECTS, KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, TFJS

@@ -1,11 +1,11 @@
 import math
 
-import golden_builtins
-import golden_cases
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import golden_builtins
+import golden_cases
 from convtranspose import initializers
 from convtranspose.dialects import DIALECTS, KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, TFJS
 from convtranspose.initializers import (

@@ -1,8 +1,8 @@
-import golden_builtins
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import golden_builtins
 from convtranspose import regularizers
 from convtranspose.dialects import TF_KERAS_2_9, TF_KERAS_2_21, TFJS
 from convtranspose.regularizers import L1, L1L2, L2, OrthogonalRegularizer

@@ -160,8 +160,8 @@ def _floats(x: Any) -> tuple[Array, np.dtype[Any]]:
     return x, x.dtype
 
 
-def _as_type(y: Any, dtype: np.dtype[Any]) -> Array:
-    y = np.asarray(y)
+def _as_type(values: Any, dtype: np.dtype[Any]) -> Array:
+    y: Array = np.asarray(values)
     return y if y.dtype is dtype else y.astype(dtype, copy=False)
 
 

@@ -11,7 +11,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -92,6 +91,8 @@ def camel_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def unknown_name(what: str, name: object, dialect: Dialect, known: Iterable[str]) -> ValueError:
     """The error for an unknown name, with the names that would do."""
+    from difflib import get_close_matches  # only for messages, and slow to import
+
     names = sorted(set(known), key=str.lower)
     close = get_close_matches(str(name), names, n=3)
     way_out = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(names)}."

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from convtranspose import initializers
 from convtranspose._activation_functions import (
     Activation,
     Pullback,
@@ -389,7 +388,8 @@ def serialize(activation: Any, dialect: Dialect = KERAS3) -> Any:
         config = dict(activation.get_config())
         if class_name == "PReLU" and isinstance(activation, _LayerActivation):
             config |= dict.fromkeys(_PRELU)
-            config["alpha_initializer"] = initializers.serialize(initializers.Zeros(), dialect)
+            zeros = object_form("keras.initializers", activation, "Zeros", {}, dialect)
+            config["alpha_initializer"] = zeros
         return object_form("keras.layers", activation, class_name, config, dialect)
     if not callable(activation):
         raise ValueError(f"Cannot serialize the activation {activation!r}: it is not callable.")
