@@ -34,9 +34,7 @@ def test_forward_adjoint_and_kernel_gradient_are_the_definition(path, part):
         case = random_case(seed)
         threads = 1 + seed % 3
         out, untouched = guarded(case.y.shape, case.dtype)
-        convtranspose.conv_transpose(
-            case.x, case.w, bias=case.b, out=out, threads=threads, **case.options
-        )
+        convtranspose.conv_transpose(case.x, case.w, bias=case.b, out=out, threads=threads, **case.options)
         np.testing.assert_array_equal(out, case.y, err_msg=f"forward, seed {seed}")
         assert untouched(), seed
         if not case.y.size:
@@ -98,9 +96,7 @@ def test_same_bits_for_any_thread_count_and_batch_split(path, shape, kernel, str
     gradient = convtranspose.conv_transpose_kernel_gradient(x, one, w.shape[:-2], threads=1, **options)
     for threads in (2, 5):
         assert convtranspose.conv(one, w, threads=threads, **options).tobytes() == adjoint.tobytes()
-        again = convtranspose.conv_transpose_kernel_gradient(
-            x, one, w.shape[:-2], threads=threads, **options
-        )
+        again = convtranspose.conv_transpose_kernel_gradient(x, one, w.shape[:-2], threads=threads, **options)
         assert again.tobytes() == gradient.tobytes()
 
 
@@ -112,8 +108,10 @@ def test_float_sums_are_close_to_the_definition(path, shape, kernel, stride, gro
     # Rounding errors of n-term sums grow like sqrt(n): 1e-6 and 1e-15 leave a margin of about ten.
     for dtype, tolerance in (("float32", 1e-6), ("float64", 2e-15)):
         got = convtranspose.conv_transpose(x.astype(dtype), w.astype(dtype), stride, groups=groups)
-        exact = want if dtype == "float64" else reference.conv_transpose(
-            x.astype(dtype), w.astype(dtype), stride, groups=groups
+        exact = (
+            want
+            if dtype == "float64"
+            else reference.conv_transpose(x.astype(dtype), w.astype(dtype), stride, groups=groups)
         )
         assert np.linalg.norm(got - exact) <= tolerance * np.linalg.norm(exact)
 
