@@ -26,7 +26,7 @@ _CONV_TAIL = (
     "bias_constraint",
 )
 _KERAS2_ARGUMENTS = frozenset(
-    {"autocast", "batch_input_shape", "batch_size", "dynamic", "groups", "input_dim", "input_shape", "weights"}
+    {"autocast", "batch_input_shape", "batch_size", "dynamic", "input_dim", "input_shape", "weights"}
 )
 _KERAS3_ERRORS = {
     "argument": ValueError,

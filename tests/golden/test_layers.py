@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import groupby
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from golden_cases import (
     deviations,
     error_difference,
     inputs,
-    key,
     plain,
     resolve,
     unused_patterns,
@@ -100,8 +98,9 @@ def gist_of(message: str) -> str:
     for recorded, ours in GISTS:
         found = re.search(recorded, message)
         if found:
-            groups = {str(n + 1): re.escape(g or "-") for n, g in enumerate(found.groups())}
-            return re.sub(r"\{(\d)\}", lambda m: groups[m[1]], ours)
+            for number, group in enumerate(found.groups(), 1):
+                ours = ours.replace(f"{{{number}}}", re.escape(group or "-"))
+            return ours
     return f"no gist is known for the recorded message {message!r}"
 
 
@@ -221,14 +220,15 @@ def verdict(case: Case, difference: Callable[[Case], str | None]) -> str | None:
     return None
 
 
+def kind(case: Case) -> str:
+    return str(case["key"]).split("_")[0]
+
+
 def _groups() -> list[Any]:
     """Cases of one source and kind together: thousands of tests of their own would cost more time."""
     made = []
     for source in FACES:
-        kind = {case["key"]: case["key"].split("_")[0] for case in cases(source)}
-        for name, group in groupby(
-            sorted(cases(source), key=lambda c: kind[c["key"]]), lambda c: kind[c["key"]]
-        ):
+        for name, group in groupby(sorted(cases(source), key=kind), kind):
             made.append(pytest.param(list(group), id=f"{source}-{name}"))
     return made
 

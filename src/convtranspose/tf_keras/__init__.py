@@ -11,19 +11,33 @@ same face under the record of another one: constructor checks, names and configu
 
 from __future__ import annotations
 
-import functools
-from types import SimpleNamespace
+from dataclasses import dataclass
 
-from convtranspose.dialects import TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21
+from convtranspose.dialects import TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, Dialect
 from convtranspose.tf_keras import layers
 
-__all__ = ["generation", "layers"]
+__all__ = ["Generation", "generation", "layers"]
 
 _RECORDS = {"2.4": TF_KERAS_2_4, "2.9": TF_KERAS_2_9, "2.21": TF_KERAS_2_21}
 
 
-@functools.cache
-def generation(version: str) -> SimpleNamespace:
+@dataclass(frozen=True)
+class Generation:
+    """The face of one generation.
+
+    Attributes
+    ----------
+    dialect : Dialect
+        Its record.
+    layers : Layers
+        The names of :mod:`convtranspose.tf_keras.layers` under that record.
+    """
+
+    dialect: Dialect
+    layers: layers.Layers
+
+
+def generation(version: str) -> Generation:
     """The face of one generation.
 
     Parameters
@@ -33,15 +47,21 @@ def generation(version: str) -> SimpleNamespace:
 
     Returns
     -------
-    namespace
+    Generation
         With ``layers`` and ``dialect``.
 
     Raises
     ------
     ValueError
         If there is no record of that version.
+
+    Examples
+    --------
+    >>> from convtranspose import tf_keras
+    >>> tf_keras.generation("2.4").layers.Conv2DTranspose(2, 3).name.startswith("conv2d_transpose")
+    True
     """
     if version not in _RECORDS:
         raise ValueError(f"version must be one of {', '.join(_RECORDS)}. Got {version!r}.")
     record = _RECORDS[version]
-    return SimpleNamespace(dialect=record, layers=layers.under(record))
+    return Generation(record, layers.Layers(record))

@@ -4,7 +4,7 @@ The classes are those of :mod:`convtranspose.layers` under the record of TensorF
 constructors take ``name``, ``dtype``, ``trainable``, ``input_shape``, ``batch_input_shape`` and
 ``weights`` beside the arguments of the page. What the pages say is computed even where the program
 refuses it on a CPU: ``channels_first``, dilation, an even kernel with ``padding="same"`` and
-``output_padding=0``.
+``output_padding=0``. Every other layer of :mod:`convtranspose.layers` is found here by its name too.
 
 >>> import numpy as np
 >>> from convtranspose.tf_keras import layers
@@ -16,11 +16,10 @@ refuses it on a CPU: ``channels_first``, dilation, an even kernel with ``padding
 from __future__ import annotations
 
 import functools
-from types import SimpleNamespace
+from typing import Any
 
 from convtranspose import layers as _layers
 from convtranspose.dialects import TF_KERAS_2_9, Dialect
-from convtranspose.layers import InputSpec, Model, serialize
 
 __all__ = [
     "Conv1DTranspose",
@@ -39,24 +38,50 @@ __all__ = [
     "serialize",
 ]
 
+
+def named(name: str, dialect: Dialect) -> Any:
+    """What ``tf.keras.layers`` calls ``name``, in a generation."""
+    if name == "Input":
+        return functools.partial(_layers.Input, layer=_layers.InputLayer.in_dialect(dialect))
+    if name == "deserialize":
+        return functools.partial(_layers.deserialize, dialect=dialect)
+    value = getattr(_layers, name) if name in _layers.__all__ else None
+    if value is None:
+        raise AttributeError(f"tf_keras.layers has no {name!r}. It has: {', '.join(_layers.__all__)}.")
+    if isinstance(value, type) and issubclass(value, _layers.Layer):
+        return value.in_dialect(dialect)
+    return value
+
+
+class Layers:
+    """The names of this module, as another generation has them."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return named(name, self.dialect)
+
+    def __dir__(self) -> list[str]:
+        return list(_layers.__all__)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return named(name, TF_KERAS_2_9)
+
+
 Layer = _layers.Layer.in_dialect(TF_KERAS_2_9)
 Conv1DTranspose = Convolution1DTranspose = _layers.Conv1DTranspose.in_dialect(TF_KERAS_2_9)
 Conv2DTranspose = Convolution2DTranspose = _layers.Conv2DTranspose.in_dialect(TF_KERAS_2_9)
 Conv3DTranspose = Convolution3DTranspose = _layers.Conv3DTranspose.in_dialect(TF_KERAS_2_9)
 InputLayer = _layers.InputLayer.in_dialect(TF_KERAS_2_9)
+InputSpec = _layers.InputSpec
+Model = named("Model", TF_KERAS_2_9)
 Sequential = _layers.Sequential.in_dialect(TF_KERAS_2_9)
-Input = functools.partial(_layers.Input, layer=InputLayer)
-deserialize = functools.partial(_layers.deserialize, dialect=TF_KERAS_2_9)
-
-
-def under(dialect: Dialect) -> SimpleNamespace:
-    """The names of this module, as another generation has them."""
-    found = SimpleNamespace()
-    for name in __all__:
-        value = globals()[name]
-        if isinstance(value, type) and issubclass(value, _layers.Layer):
-            value = value.in_dialect(dialect)
-        setattr(found, name, value)
-    found.Input = functools.partial(_layers.Input, layer=found.InputLayer)
-    found.deserialize = functools.partial(_layers.deserialize, dialect=dialect)
-    return found
+Input = named("Input", TF_KERAS_2_9)
+deserialize = named("deserialize", TF_KERAS_2_9)
+serialize = _layers.serialize
