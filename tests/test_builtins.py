@@ -49,7 +49,7 @@ def test_an_object_without_a_form(module):
 def test_unknown_names_say_what_was_meant():
     with pytest.raises(ValueError, match=r"identifier: glorotUniform.*Did you mean 'GlorotUniform'"):
         initializers.get("glorotUniform")
-    with pytest.raises(ValueError, match=r"Unknown regularizer: dropout.*Known: l1, L1, l1_l2, L1L2"):
+    with pytest.raises(ValueError, match=r"Unknown regularizer: dropout.*Known: L1, l1, l1_l2, L1L2"):
         regularizers.get("dropout", TF_KERAS_2_4)
     with pytest.raises(ValueError, match=r"Unknown constraint: max_norm.*Did you mean 'maxNorm'"):
         constraints.get("max_norm", TFJS)

@@ -93,7 +93,7 @@ def unknown_name(what: str, name: object, dialect: Dialect, known: Iterable[str]
     """The error for an unknown name, with the names that would do."""
     from difflib import get_close_matches  # only for messages, and slow to import
 
-    names = sorted(set(known), key=str.lower)
+    names = sorted(set(known), key=lambda known: (known.lower(), known))
     close = get_close_matches(str(name), names, n=3)
     way_out = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(names)}."
     words = _UNKNOWN[dialect.family].format(what=what, name=name)
