@@ -42,7 +42,7 @@ def _load_native() -> tuple[ModuleType | None, str]:
     if os.environ.get("CONVTRANSPOSE_NATIVE", "1") == "0":
         return None, "switched off by CONVTRANSPOSE_NATIVE=0"
     try:
-        from convtranspose import _core
+        import convtranspose._core as _core  # says 'No module named ...' where it is absent
     except ImportError as error:
         return None, str(error)
     return _core, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +161,7 @@ def _describe(name: str, size: tuple[int, ...] | None) -> None:
             f"{row.parameters:,}",
             count(row.multiply_adds) if row.multiply_adds else "",
             count(row.output_bytes, "B"),
-            row.kernel,
+            row.kernel.partition(":")[0],
         )
         for row in found
     ]
@@ -171,7 +172,8 @@ def _describe(name: str, size: tuple[int, ...] | None) -> None:
     for n in shape[1:]:
         first *= n
     sizes = [first, *(row.output_bytes for row in found)]
-    peak = max(a + b + row.workspace_bytes for a, b, row in zip(sizes, sizes[1:], found, strict=True))
+    pairs = zip(itertools.pairwise(sizes), found, strict=True)
+    peak = max(a + b + row.workspace_bytes for (a, b), row in pairs)
     print(f"\ninputs         {_by(shape)}{_opened(model.input_shape)}")
     print(f"parameters     {model.count_params():,} ({count(weights, 'B')})")
     print(f"arithmetic     {count(sum(row.multiply_adds for row in found))} multiply-adds")

@@ -45,6 +45,7 @@ def find(name: str) -> Path:
 
 def demo(folder: Path, *, verbose: bool = False) -> None:
     """Enlarge the packaged photograph by the packaged model."""
+    print("photograph: Chelsea the cat, by Stefan van der Walt (CC0 1.0)")
     folder.mkdir(parents=True, exist_ok=True)
     command("upscale-x3", models.photograph(), folder / "upscaled.png", verbose=verbose)
 
@@ -233,7 +234,8 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
         from rich.progress import Progress
     except ImportError:
         raise MissingDependencyError("rich", "cli", "to show progress") from None
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None, visible=False)
 
         def tell(done: int, total: int) -> None:
@@ -255,10 +257,9 @@ def _print_report(run: Run, given: Picture | Array, result: Picture | Array, ver
     rows = describe.rows(run.model, run.input_shape)
     work = sum(row.multiply_adds for row in rows)
     print(f"{_shown(given)} -> {_shown(result)}{f' ({run.remark})' if run.remark else ''}")
-    print(
-        f"{run.model.name}: {len(rows)} layers, {run.model.count_params():,} parameters; "
-        f"{kernels()[0][0]} kernels, {threads()[0]} threads"
-    )
+    layers = f"{len(rows)} {'layer' if len(rows) == 1 else 'layers'}"
+    print(f"{run.model.name}: {layers}, {run.model.count_params():,} parameters")
+    print(f"{kernels()[0][0]} kernels, {threads()[0]} threads")
     if verbose:
         body = [(r.name, r.kind, "×".join(map(str, r.output_shape)), r.kernel) for r in rows]
         print("\n".join(describe.table(("layer", "kind", "outputs", "computed by"), body, right=(2,))))

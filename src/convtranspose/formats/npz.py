@@ -1,7 +1,8 @@
 """The package's own model files, ``.npz``: NumPy alone reads and writes them.
 
-A file is what ``numpy.savez`` writes: ``config``, a JSON document as bytes, and one array per weight,
-``weight0``, ``weight1``, ... in the order of ``model.weights``::
+A file is what ``numpy.savez`` writes: one array per weight, named by the place of its layer and by its
+own name (``0/kernel``, ``0/bias``, ``2/1/kernel`` in a model inside the model), and ``config``, a JSON
+document as bytes::
 
     {"format": "convtranspose", "version": 1, "dialect": "keras3",
      "model": {"name": ..., "layers": [...], ...}, "metadata": {...}}
@@ -18,6 +19,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,16 +37,18 @@ __all__ = ["metadata", "read", "recognises", "write"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_CONFIG = "config.npy"
+_CONFIG = "config"
 _MOST_DEPTH = 16  # models inside models
+_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile)
+"""What ``zipfile`` and ``json`` raise over damaged files."""
 
 
 def recognises(path: Path) -> bool:
     """Whether the file looks like one of these, by its content."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _CONFIG in archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile):
+            return f"{_CONFIG}.npy" in archive.namelist()
+    except _DAMAGE:
         return False
 
 
@@ -98,9 +102,19 @@ def write(model: Sequential, path: str | os.PathLike[str], metadata: Mapping[str
             f"model {model.name!r} or its metadata holds what is not plain data: {error}. "
             f"Use built-in activations, initializers, regularizers and constraints by name."
         ) from None
-    arrays = {f"weight{n}": _plain(w.value) for n, w in enumerate(model.weights)}
+    arrays = dict(_named(model))
     with replacing(path) as file:
         np.savez(file, allow_pickle=False, config=np.frombuffer(text.encode(), np.uint8), **arrays)
+
+
+def _named(model: Sequential, prefix: str = "") -> Iterator[tuple[str, Array]]:
+    for number, layer in enumerate(model.layers):
+        if isinstance(layer, Sequential):
+            yield from _named(layer, f"{prefix}{number}/")
+            continue
+        for w in layer.weights:
+            name = w.path.rsplit("/", 1)[-1].removesuffix(layer.dialect.weight_suffix)
+            yield f"{prefix}{number}/{name}", _plain(w.value)
 
 
 def _plain(value: Array) -> Array:
@@ -128,21 +142,18 @@ def read(path: str | os.PathLike[str]) -> Sequential:
     """
     document, arrays = _contents(Path(path))
     try:
-        dialect = DIALECTS[document["dialect"]]
-        weights = iter(arrays)
-        model = _sequential(document["model"], dialect, weights)
+        model = _sequential(document["model"], DIALECTS[document["dialect"]], arrays)
         if not model.built:
             raise ValueError("the shape of its inputs is missing")
-        for layer in model.submodules:
-            layer.__dict__.pop("add_weight", None)
     except FormatError as error:
         _refuse(path, error)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         # Whatever a configuration can be wrong about ends in one of these inside the constructors.
         _refuse(path, f"its configuration does not make a model: {error!r}")
-    left = sum(1 for _ in weights)
-    if left:
-        _refuse(path, f"it holds {left} more arrays than the model has weights")
+    if arrays:
+        _refuse(path, f"it holds arrays that no layer asks for: {', '.join(arrays)}")
+    for layer in model.submodules:
+        layer.__dict__.pop("add_weight", None)
     return model
 
 
@@ -165,59 +176,56 @@ def _refuse(path: str | os.PathLike[str], reason: object) -> NoReturn:
 
 
 def _sequential(
-    config: dict[str, Any], dialect: Dialect, weights: Iterator[Array], depth: int = 0
+    config: dict[str, Any], dialect: Dialect, arrays: dict[str, Array], prefix: str = ""
 ) -> Sequential:
-    if depth > _MOST_DEPTH:
+    if prefix.count("/") > _MOST_DEPTH:
         raise ValueError(f"models inside models reach deeper than {_MOST_DEPTH}")
     model = Sequential.in_dialect(dialect)(name=config["name"], trainable=config.get("trainable", True))
     for item in config["layers"]:
+        place = f"{prefix}{len(model.layers)}/"
         if item["class_name"] == "Sequential":
-            model.add(_sequential(item["config"], dialect, weights, depth + 1))
+            model.add(_sequential(item["config"], dialect, arrays, place))
             continue
         layer = deserialize(item, dialect=dialect)
         if layer.weights or layer.submodules:
             raise ValueError(f"layer {layer.name!r} has weights before they are read")
-        _fill_from(layer, weights)
+        _fill_from(layer, arrays, place)
         model.add(layer)
     return model
 
 
-def _fill_from(layer: Layer, weights: Iterator[Array]) -> None:
+def _fill_from(layer: Layer, arrays: dict[str, Array], place: str) -> None:
     """Let a layer that is not built yet take its weights from a file, shapes checked first."""
     add = layer.add_weight
 
     def add_weight(name: str, shape: Any, initializer: Any = None, **options: Any) -> Variable:
-        array = next(weights, None)
+        array = arrays.pop(place + name, None)
         if array is None or array.shape != tuple(shape):
-            got = "the file has no more arrays" if array is None else f"the file holds {array.shape}"
+            got = "the file has no such array" if array is None else f"the file holds {array.shape}"
             raise FormatError(
-                f"weight {name!r} of layer {layer.name!r} has the shape {tuple(shape)}, but {got}"
+                f"weight {place + name!r} of layer {layer.name!r} has the shape {tuple(shape)}, but {got}"
             )
         return add(name, shape, lambda _shape, dtype=None: array, **options)
 
     layer.add_weight = add_weight  # type: ignore[method-assign]
 
 
-def _contents(path: Path) -> tuple[dict[str, Any], list[Array]]:
-    """The JSON document and all weights."""
+def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The JSON document, and all arrays by name."""
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            if len(members) != len(archive.infolist()):
+            members = archive.infolist()
+            if len({info.filename for info in members}) != len(members):
                 raise ValueError("it holds two members of one name")
-            if any(i.compress_type != zipfile.ZIP_STORED or i.flag_bits & 1 for i in members.values()):
+            if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in members):
                 raise ValueError("it holds compressed or encrypted members")
-            if sum(info.file_size for info in members.values()) > size:
+            if sum(info.file_size for info in members) > size:
                 raise ValueError("its members claim to be larger than the file")
-            names = [_CONFIG, *(f"weight{n}.npy" for n in range(len(members) - 1))]
-            if set(names) != members.keys():
-                raise ValueError(
-                    f"it must hold config and weight0, weight1, ..., but it holds {sorted(members)}"
-                )
-            text, *arrays = (_array(archive, members[name]) for name in names)
-        if text.dtype != np.uint8 or any(a.dtype.kind != "f" for a in arrays):
-            raise ValueError("config must hold bytes and all weights floating-point numbers")
+            arrays = {info.filename.removesuffix(".npy"): _array(archive, info) for info in members}
+        text = arrays.pop(_CONFIG, None)
+        if text is None or text.dtype != np.uint8 or any(a.dtype.kind != "f" for a in arrays.values()):
+            raise ValueError("it must hold config, which is bytes, and floating-point numbers")
         document = json.loads(text.tobytes())
         if not isinstance(document, dict) or document.get("format") != "convtranspose":
             raise ValueError("its config is not a document of this format")
@@ -225,7 +233,7 @@ def _contents(path: Path) -> tuple[dict[str, Any], list[Array]]:
             raise ValueError(
                 f"it has version {document.get('version')!r} of the format, and this release reads version 1"
             )
-    except (OSError, EOFError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         _refuse(path, f"{str(error) or type(error).__name__}".rstrip("."))
     return document, arrays
 
@@ -235,7 +243,10 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
         version = np.lib.format.read_magic(member)
         if version != (1, 0):
             raise ValueError(f"{info.filename} is of version {version} of the .npy format, not (1, 0)")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+        try:
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+        except Exception as error:  # it parses Python literals, and damaged ones raise almost anything
+            raise ValueError(f"{info.filename} has a damaged header: {error}") from None
         data = member.read()
     if dtype.kind not in "fu" or math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(
