@@ -16,7 +16,7 @@ from convtranspose.layers.variable import Variable
 from convtranspose.plans import Plan
 
 _LINEAR = activations.get(None)
-_OTHER_SHAPE = {"glu"}  # halves the channels, so it cannot work in place
+_HALVING = {"glu"}  # activations that halve the last axis, so that they cannot work in place
 
 __all__ = [
     "BaseConvTranspose",
@@ -228,7 +228,7 @@ class BaseConvTranspose(Layer, abstract=True):
         own = self.activation
         if own is _LINEAR:
             fused, after = None, None
-        elif isinstance(own, activations.Activation) and own.name not in _OTHER_SHAPE:
+        elif isinstance(own, activations.Activation) and own.name not in _HALVING:
             fused, after = own, None
         else:
             fused, after = None, own
@@ -367,8 +367,10 @@ class BaseConvTranspose(Layer, abstract=True):
                 sizes, self.kernel_size, self.strides, self.dilation_rate, pads, extra, strict=True
             )
         )
-        batch = input_shape[0]
-        return (batch, *lengths, self.filters) if last else (batch, self.filters, *lengths)
+        whole = (*lengths, self.filters) if last else (self.filters, *lengths)
+        if getattr(self.activation, "name", None) in _HALVING and whole[-1] is not None:
+            whole = (*whole[:-1], whole[-1] // 2)
+        return (input_shape[0], *whole)
 
     def get_config(self) -> dict[str, Any]:
         """All arguments as plain data, in the order and form of the layer's generation."""
