@@ -344,9 +344,7 @@ class Sequential(Layer):
         """A model with the layers that :meth:`get_config` gave, in any generation's form."""
         if isinstance(config, list):  # the form before Keras 2.2
             config = {"layers": config}
-        made = cls(
-            name=config.get("name"), trainable=config.get("trainable", True), dtype=config.get("dtype")
-        )
+        made = cls(**{key: config[key] for key in ("name", "trainable", "dtype") if key in config})
         for item in config["layers"]:
             made.add(deserialize(item, custom_objects, dialect=cls.dialect))
         shape = config.get("build_input_shape")
