@@ -321,7 +321,7 @@ def metadata(
     }
 
 
-CROPS = (("astronaut", (150, 12, 300, 117)), ("chelsea", (90, 66, 240, 171)))  # left, top, right, bottom
+CROPS = (("coffee", (330, 80, 480, 185)), ("chelsea", (90, 66, 240, 171)))  # left, top, right, bottom
 ZOOM, GAP, LINE = 2, 8, 30  # screen pixels per pixel, between panels, of a line of text
 
 

@@ -472,6 +472,13 @@ def test_the_packaged_model_needs_numpy_alone_and_little_room():
     assert {type(layer) for layer in model.layers} == {Conv2DTranspose}
     assert model.layers[-1].kernel_size == (9, 9)
     assert model.layers[-1].strides == (3, 3)
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['PIL', 'rich', 'h5py']))\n"
+        "import numpy; from convtranspose import formats, models\n"
+        "print(formats.load(models.path('upscale-x3'))(numpy.ones((1, 5, 7, 1), 'float32')).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "(1, 15, 21, 1)\n"
     with pytest.raises(ValueError, match=r"no packaged model 'x'. There are: upscale-x3"):
         models.path("x")
 

@@ -114,7 +114,9 @@ def write(picture: Picture, path: Path) -> None:
         samples = np.concatenate([samples, picture.alpha], axis=-1)
     deep = picture.bits == 16 and kind == "PNG" and samples.shape[-1] == 1
     top, integer = (65535, np.uint16) if deep else (255, np.uint8)
-    rounded = np.rint(np.clip(np.nan_to_num(samples), 0, 1) * top).astype(integer)
+    rounded = np.empty(samples.shape, integer)
+    for row, values in zip(rounded, samples, strict=True):  # by rows: large pictures are large enough once
+        row[...] = np.rint(np.clip(np.nan_to_num(values), 0, 1) * top)
     image = image_module.fromarray(rounded[..., 0] if rounded.shape[-1] == 1 else rounded)
     options = dict(picture.extras)
     if kind == "JPEG":
@@ -162,6 +164,10 @@ def from_luma_and_chroma(y: Array, chroma: Array) -> Array:
     >>> from_luma_and_chroma(*luma_and_chroma(rgb)).round(5)
     array([[[0.25, 0.5 , 1.  ]]], dtype=float32)
     """
-    red_blue = chroma * _SPANS + y
-    green = (y - red_blue @ _WEIGHTS[[0, 2], None]) / _WEIGHTS[1]
-    return np.concatenate([red_blue[..., :1], green, red_blue[..., 1:]], axis=-1)
+    rgb = np.empty((*y.shape[:2], 3), y.dtype)
+    np.multiply(chroma, _SPANS, out=rgb[..., ::2])
+    rgb[..., ::2] += y
+    # y = wr r + wg g + wb b, and with r and b from above: g = y - (wr sr cr + wb sb cb) / wg
+    shares = _WEIGHTS[::2] * _SPANS / _WEIGHTS[1]
+    rgb[..., 1] = y[..., 0] - chroma[..., 0] * shares[0] - chroma[..., 1] * shares[1]
+    return rgb
