@@ -6,19 +6,14 @@
 // by one task, in one order of sums, so the bits depend neither on threads nor on how blocks are cut.
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "method.h"
 #include "schedule.h"
+#include "winograd.h"
 
 namespace ct {
 namespace {
-
-// A panel of destination channels that one micro-kernel call computes.
-struct Panel {
-  index first, columns;  // destination channels, within a group
-  int vectors;
-  index weights;  // where its packed weights start, within a group
-};
 
 template <class T>
 class ChannelMethod final : public Method<T> {
@@ -36,17 +31,16 @@ class ChannelMethod final : public Method<T> {
   void pack(const T* kernel, index group, const Panel& panel);
   static void run_task(void* context, index task);
 
-  Shape shape_;
+  // The Winograd form, made when a call first wants it; null where the direct sum is better.
+  const Winograd<T>* winograd(const Call<T>& call) const;
+
   const Path& path_;
-  const KernelTable<T>& table_;
-  std::vector<AxisClass> classes_[kAxes];
-  std::vector<Panel> panels_;
-  index taps_;           // of the whole kernel
-  index src_channels_;   // per group
-  index dst_channels_;   // per group
-  index group_weights_;  // packed elements per group
-  bool finite_;          // zero halos are exact only for finite weights
+  ChannelPacking<T> packing_;
+  index taps_;   // of the whole kernel
+  bool finite_;  // zero halos are exact only for finite weights
   Buffer<T> weights_;
+  mutable std::once_flag winograd_once_;
+  mutable std::unique_ptr<Winograd<T>> winograd_;
 };
 
 template <class T>
@@ -62,40 +56,42 @@ struct ChannelMethod<T>::Schedule {
 
 template <class T>
 ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path& path, bool finite)
-    : shape_(shape), path_(path), table_(kernels<T>(path)), finite_(finite), weights_(0) {
+    : path_(path), finite_(finite), weights_(0) {
+  packing_.shape = shape;
+  packing_.table = &kernels<T>(path);
   taps_ = 1;
   for (int a = 0; a < kAxes; ++a) {
-    classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
+    packing_.classes[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
     taps_ *= shape.k[a];
   }
   const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
-  src_channels_ = shape.kind == Kind::forward ? ci : co;
-  dst_channels_ = shape.kind == Kind::forward ? co : ci;
+  packing_.src_channels = shape.kind == Kind::forward ? ci : co;
+  packing_.dst_channels = shape.kind == Kind::forward ? co : ci;
 
-  const index lanes = table_.lanes;
+  const index lanes = packing_.table->lanes;
   index at = 0;
-  for (index c = 0; c < dst_channels_;) {
-    const index columns = std::min(dst_channels_ - c, 2 * lanes);
+  for (index c = 0; c < packing_.dst_channels;) {
+    const index columns = std::min(packing_.dst_channels - c, 2 * lanes);
     const int vectors = columns > lanes ? 2 : 1;
-    panels_.push_back({c, columns, vectors, at});
-    at += taps_ * src_channels_ * vectors * lanes;
+    packing_.panels.push_back({c, columns, vectors, at});
+    at += taps_ * packing_.src_channels * vectors * lanes;
     c += columns;
   }
-  group_weights_ = at;
+  packing_.group_weights = at;
   const index total = taps_ * co * shape.c_in;
-  weights_ = Buffer<T>(group_weights_ * shape.groups);
+  weights_ = Buffer<T>(packing_.group_weights * shape.groups);
 
   struct Packing {
     ChannelMethod* self;
     const T* kernel;
   } packing{this, kernel};
-  const index panels = index(panels_.size());
+  const index panels = index(packing_.panels.size());
   parallel_for(
       shape.groups * panels, total > (1 << 18) ? 0 : 1,
       [](void* context, index task) {
         auto& p = *static_cast<Packing*>(context);
-        const index count = index(p.self->panels_.size());
-        p.self->pack(p.kernel, task / count, p.self->panels_[task % count]);
+        const index count = index(p.self->packing_.panels.size());
+        p.self->pack(p.kernel, task / count, p.self->packing_.panels[task % count]);
       },
       &packing, nullptr);
 }
@@ -103,28 +99,31 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path&
 // Order of a panel: phase (d, h, w), tap (d, h, w), source channel, lane.
 template <class T>
 void ChannelMethod<T>::pack(const T* kernel, index group, const Panel& panel) {
-  const index width = panel.vectors * table_.lanes;
-  const index co = shape_.c_out / shape_.groups, ci = shape_.c_in / shape_.groups;
-  T* dst = weights_.data() + group * group_weights_ + panel.weights;
-  for (const AxisClass& cd : classes_[0])
-    for (const AxisClass& ch : classes_[1])
-      for (const AxisClass& cw : classes_[2])
+  const index width = panel.vectors * packing_.table->lanes;
+  const index co = packing_.shape.c_out / packing_.shape.groups,
+              ci = packing_.shape.c_in / packing_.shape.groups;
+  T* dst = weights_.data() + group * packing_.group_weights + panel.weights;
+  for (const AxisClass& cd : packing_.classes[0])
+    for (const AxisClass& ch : packing_.classes[1])
+      for (const AxisClass& cw : packing_.classes[2])
         for (const AxisTap& td : cd.taps)
           for (const AxisTap& th : ch.taps)
             for (const AxisTap& tw : cw.taps) {
               const index tap =
-                  (td.kernel_index * shape_.k[1] + th.kernel_index) * shape_.k[2] + tw.kernel_index;
-              const T* slice = kernel + tap * co * shape_.c_in + group * ci;  // (co, ci) of c_in
-              if (panel.columns < width) std::memset(dst, 0, sizeof(T) * std::size_t(src_channels_ * width));
-              if (shape_.kind == Kind::forward) {
-                table_.transpose(slice + panel.first * shape_.c_in, shape_.c_in, panel.columns, ci, dst,
-                                 width);
+                  (td.kernel_index * packing_.shape.k[1] + th.kernel_index) * packing_.shape.k[2] +
+                  tw.kernel_index;
+              const T* slice = kernel + tap * co * packing_.shape.c_in + group * ci;  // (co, ci) of c_in
+              if (panel.columns < width)
+                std::memset(dst, 0, sizeof(T) * std::size_t(packing_.src_channels * width));
+              if (packing_.shape.kind == Kind::forward) {
+                packing_.table->transpose(slice + panel.first * packing_.shape.c_in, packing_.shape.c_in,
+                                          panel.columns, ci, dst, width);
               } else {
                 for (index c = 0; c < co; ++c)
-                  std::memcpy(dst + c * width, slice + c * shape_.c_in + panel.first,
+                  std::memcpy(dst + c * width, slice + c * packing_.shape.c_in + panel.first,
                               sizeof(T) * std::size_t(panel.columns));
               }
-              dst += src_channels_ * width;
+              dst += packing_.src_channels * width;
             }
 }
 
@@ -133,11 +132,12 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
                                                                const Axis (&axes)[kAxes], int threads) const {
   Schedule s;
   if (threads < 1) threads = default_threads();
-  for (int a = 0; a < kAxes; ++a) s.axis[a] = schedule_axis(shape_.kind, axes[a], classes_[a]);
+  for (int a = 0; a < kAxes; ++a)
+    s.axis[a] = schedule_axis(packing_.shape.kind, axes[a], packing_.classes[a]);
 
   // Which way a tile runs. Along the batch no halo is needed and taps outside of the image cost
   // nothing; along w any image size fills the tile. Non-finite weights allow no zero halo at all.
-  const index largest = table_.max_positions[panels_[0].vectors - 1];
+  const index largest = packing_.table->max_positions[packing_.panels[0].vectors - 1];
   const index row = s.axis[2].phases.empty() ? 1 : s.axis[2].phases[0].count;
   const auto fill = [&](index count) {
     return double(tile_size(count, largest)) / (tile_size(count, largest) + 1.0);
@@ -147,10 +147,10 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
   index extent[kAxes];
   for (int a = 0; a < kAxes; ++a) extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
   const auto window_elements = [&](const index(&block)[kAxes], index images) {
-    index count = images * src_channels_;
+    index count = images * packing_.src_channels;
     for (int a = 0; a < kAxes; ++a) {
       index reach = 0;
-      for (const AxisClass& c : classes_[a])
+      for (const AxisClass& c : packing_.classes[a])
         for (const AxisTap& tap : c.taps) reach = std::max(reach, tap.shift);
       const index windowed = (std::max<index>(block[a], 1) - 1) * s.axis[a].src_step + 1 + reach;
       count *= a == 2 && !s.along_batch ? windowed : std::min(windowed, s.axis[a].src_size);
@@ -179,19 +179,19 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
 
   const auto count_tasks = [&] {
     s.batch_blocks = ceil_div(src.n, std::max<index>(s.batch_block, 1));
-    index count = s.batch_blocks * shape_.groups;
+    index count = s.batch_blocks * packing_.shape.groups;
     for (int a = 0; a < kAxes; ++a) {
       s.blocks[a] = ceil_div(extent[a], s.block[a]);
       count *= s.blocks[a];
     }
     return count;
   };
-  const index panels = index(panels_.size());
+  const index panels = index(packing_.panels.size());
   const index wanted = threads > 1 ? 4 * threads : 1;
   index blocks = count_tasks();
   s.panel_run = panels;
   // Few blocks: share out the panels where weights weigh more than pixels, else cut finer.
-  const bool weights_first = group_weights_ > 2 * window_elements(s.block, s.batch_block);
+  const bool weights_first = packing_.group_weights > 2 * window_elements(s.block, s.batch_block);
   if (blocks > 0 && blocks < wanted && weights_first)
     s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
   while (blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted && halve(smallest_w))
@@ -242,11 +242,11 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   const ChannelMethod& self = *ctx.self;
   const Schedule& plan = *ctx.plan;
   const View<T>& dst = ctx.dst;
-  const index channels = self.src_channels_;
+  const index channels = self.packing_.src_channels;
 
   // Which block.
   const index panel_begin = task % plan.panel_runs * plan.panel_run;
-  const index panel_end = std::min(panel_begin + plan.panel_run, index(self.panels_.size()));
+  const index panel_end = std::min(panel_begin + plan.panel_run, index(self.packing_.panels.size()));
   task /= plan.panel_runs;
   index q[kAxes], q_stop[kAxes];
   for (int a = kAxes - 1; a >= 0; --a) {
@@ -254,8 +254,8 @@ void ChannelMethod<T>::run_task(void* context, index task) {
     q_stop[a] = std::min(q[a] + plan.block[a], plan.axis[a].q_end);
     task /= plan.blocks[a];
   }
-  const index group = task % self.shape_.groups;
-  const index image = task / self.shape_.groups * plan.batch_block;
+  const index group = task % self.packing_.shape.groups;
+  const index image = task / self.packing_.shape.groups * plan.batch_block;
   const index images = std::min(plan.batch_block, ctx.src.n - image);
 
   // Its source window, [lo, hi) per axis; outside of the source it is halo.
@@ -291,8 +291,8 @@ void ChannelMethod<T>::run_task(void* context, index task) {
           const std::size_t before = std::size_t((inside - lo[2]) * channels);
           const std::size_t after = std::size_t((hi[2] - inside_end) * channels);
           std::memset(to, 0, sizeof(T) * before);
-          copy_row(self.table_, from, ctx.src.stride[2], ctx.src.stride_c, inside_end - inside, channels,
-                   to + before);
+          copy_row((*self.packing_.table), from, ctx.src.stride[2], ctx.src.stride_c, inside_end - inside,
+                   channels, to + before);
           std::memset(to + source.stride[1] - after, 0, sizeof(T) * after);
         }
     source.base = copy - lo[0] * source.stride[0] - lo[1] * source.stride[1] - lo[2] * source.stride[2];
@@ -311,14 +311,14 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   tile.bias = bias;
 
   for (index pn = panel_begin; pn < panel_end; ++pn) {
-    const Panel& panel = self.panels_[std::size_t(pn)];
-    const index width = panel.vectors * self.table_.lanes;
-    const index channel = group * self.dst_channels_ + panel.first;
+    const Panel& panel = self.packing_.panels[std::size_t(pn)];
+    const index width = panel.vectors * self.packing_.table->lanes;
+    const index channel = group * self.packing_.dst_channels + panel.first;
     for (index c = 0; c < width; ++c) bias[c] = ctx.bias && c < panel.columns ? ctx.bias[channel + c] : T(0);
     tile.columns = panel.columns;
-    tile.weights = self.weights_.data() + group * self.group_weights_ + panel.weights;
-    const auto* kernels = self.table_.channel[panel.vectors - 1];
-    const index largest = self.table_.max_positions[panel.vectors - 1];
+    tile.weights = self.weights_.data() + group * self.packing_.group_weights + panel.weights;
+    const auto* kernels = self.packing_.table->channel[panel.vectors - 1];
+    const index largest = self.packing_.table->max_positions[panel.vectors - 1];
     const index slice = channels * width;  // packed weights of one tap
 
     for (const Phase& pd : plan.axis[0].phases)
@@ -334,8 +334,9 @@ void ChannelMethod<T>::run_task(void* context, index task) {
           const index nh = index(ph.cls->taps.size()), nw = index(pw.cls->taps.size());
           const index nd = index(pd.cls->taps.size());
           // Taps of the phases before this one, in packing order.
-          const index phase_taps = pd.cls->taps_before * self.shape_.k[1] * self.shape_.k[2] +
-                                   nd * (ph.cls->taps_before * self.shape_.k[2] + nh * pw.cls->taps_before);
+          const index phase_taps =
+              pd.cls->taps_before * self.packing_.shape.k[1] * self.packing_.shape.k[2] +
+              nd * (ph.cls->taps_before * self.packing_.shape.k[2] + nh * pw.cls->taps_before);
 
           const auto collect = [&](index jd, index jh, index jw, bool check_w) {
             src_offset.clear();
@@ -405,7 +406,18 @@ void ChannelMethod<T>::run_task(void* context, index task) {
 }
 
 template <class T>
+const Winograd<T>* ChannelMethod<T>::winograd(const Call<T>& call) const {
+  const Algorithm wanted = packing_.shape.algorithm;
+  if (wanted == Algorithm::direct || !finite_ || !Winograd<T>::applies(packing_)) return nullptr;
+  if (wanted == Algorithm::automatic && !Winograd<T>::pays(packing_, call.axes)) return nullptr;
+  std::call_once(winograd_once_,
+                 [this] { winograd_ = std::make_unique<Winograd<T>>(packing_, weights_.data()); });
+  return winograd_.get();
+}
+
+template <class T>
 bool ChannelMethod<T>::run(const Call<T>& call) const {
+  if (const Winograd<T>* fewer = winograd(call)) return fewer->run(call);
   const Schedule plan = schedule(call.src, call.axes, call.threads);
   TaskContext context{this, &plan, call.src, call.dst, call.bias};
   return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
@@ -413,14 +425,16 @@ bool ChannelMethod<T>::run(const Call<T>& call) const {
 
 template <class T>
 index ChannelMethod<T>::workspace_bytes(const Call<T>& call) const {
+  if (const Winograd<T>* fewer = winograd(call)) return fewer->workspace_bytes(call);
   const Schedule plan = schedule(call.src, call.axes, call.threads);
   return workers(call.threads, plan.tasks) * plan.scratch_elements * index(sizeof(T));
 }
 
 template <class T>
 std::string ChannelMethod<T>::explain(const Call<T>& call) const {
+  if (const Winograd<T>* fewer = winograd(call)) return "channel method, " + fewer->explain(call);
   const Schedule plan = schedule(call.src, call.axes, call.threads);
-  return "channel method: vectors of " + std::to_string(table_.lanes) + " output channels, tiles " +
+  return "channel method: vectors of " + std::to_string(packing_.table->lanes) + " output channels, tiles " +
          (plan.along_batch ? "along the batch" : "along the last axis") + ", " + std::to_string(plan.tasks) +
          " tasks";
 }

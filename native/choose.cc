@@ -41,6 +41,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
     reason = "the kernel holds an infinity or NaN, which zero padding would spread";
     return make_channel_method(shape, kernel, path, false);
   }
+  if (shape.algorithm == Algorithm::winograd && rows_fit) {
+    reason = "the Winograd form was asked for";
+    return make_channel_method(shape, kernel, path, true);
+  }
   if (src == 1 && dst == 1 && !shape.channels_first && shape.groups > 1) {
     reason = "one channel per group, channels last: element-wise along the channels";
     return make_depthwise_method(shape, kernel, path);

@@ -100,6 +100,29 @@ struct DepthwiseTile {
   index channels;
 };
 
+// Winograd transforms of one tile; see kernels/winograd.h. Window positions are zero-padded already.
+template <class T>
+struct WinogradInput {
+  const T* src;         // first sample of the tile's window
+  index stride[kAxes];  // between samples
+  index channels;       // a multiple of the lanes
+  T* dst;               // (point, channel)
+  index point_stride;
+};
+
+template <class T>
+struct WinogradOutput {
+  const T* src;  // (point, panel)
+  index point_stride;
+  int vectors;
+  const T* bias;        // one panel
+  T* dst;               // first destination of the tile
+  index stride[kAxes];  // between the two destinations of an axis
+  index stride_c;
+  unsigned valid;  // bit 4 * d + 2 * h + w: this destination exists
+  index columns;
+};
+
 // The kernels of one element type on one path. Tables are indexed by size - 1.
 template <class T>
 struct KernelTable {
@@ -112,6 +135,10 @@ struct KernelTable {
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
   void (*depthwise)(const DepthwiseTile<T>&);
+  // By axis, d, h, w: 0 a plain axis, 1 three points, 2 four points.
+  void (*winograd_input[3][3][3])(const WinogradInput<T>&);
+  // By axis: 0 a plain axis, 1 a phase of one tap, 2 a phase of two taps.
+  void (*winograd_output[3][3][3])(const WinogradOutput<T>&);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside
   void (*transpose)(const T* src, index src_stride, index rows, index columns, T* dst, index dst_stride);
   // dst[n * j + r] = rows[r][j] for r < n: n rows become one

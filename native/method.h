@@ -10,12 +10,18 @@
 
 namespace ct {
 
+// How sums are formed. Direct: every term of the definition, in one order. Winograd: fewer
+// multiplications, other rounding. Automatic: Winograd where it is faster, which may depend on the size
+// of the image but never on the batch or the threads.
+enum class Algorithm { automatic, direct, winograd };
+
 // The transposed convolution that an operator belongs to.
 struct Shape {
   Kind kind;
   index k[kAxes], s[kAxes], d[kAxes];
   index groups, c_out, c_in;  // all groups together
   bool channels_first;
+  Algorithm algorithm;
 
   index taps() const { return k[0] * k[1] * k[2]; }
   index src_channels() const { return (kind == Kind::forward ? c_in : c_out) / groups; }

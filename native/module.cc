@@ -105,6 +105,13 @@ bool is_channels_first(const std::string& layout) {
   return false;
 }
 
+ct::Algorithm read_algorithm(const std::string& name) {
+  if (name == "auto") return ct::Algorithm::automatic;
+  if (name == "direct") return ct::Algorithm::direct;
+  if (name != "winograd") bad("algorithm must be auto, direct or winograd");
+  return ct::Algorithm::winograd;
+}
+
 // A kernel and the method chosen for it.
 template <class T>
 struct Chosen {
@@ -120,7 +127,8 @@ struct Chosen {
 class PyOperator {
  public:
   PyOperator(const std::string& kind, ConstArray kernel, std::vector<index> strides,
-             std::vector<index> dilations, index groups, const std::string& layout) {
+             std::vector<index> dilations, index groups, const std::string& layout,
+             const std::string& algorithm) {
     const int rank = int(kernel.ndim()) - 2;
     if (rank < 1 || rank > kAxes || int(strides.size()) != rank || int(dilations.size()) != rank)
       bad("kernel, strides and dilations do not belong together");
@@ -133,6 +141,7 @@ class PyOperator {
     for (int a = 0; a < kAxes; ++a) s.k[a] = s.s[a] = s.d[a] = 1;
     s.groups = groups;
     s.channels_first = is_channels_first(layout);
+    s.algorithm = read_algorithm(algorithm);
     for (int n = 0; n < rank; ++n) {
       const int a = kAxes - rank + n;
       s.k[a] = index(kernel.shape(n));
@@ -332,7 +341,8 @@ NB_MODULE(_core, m) {
   m.doc() = "Native kernels of convtranspose.";
   nb::class_<PyOperator>(m, "Operator")
       .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>, ct::index,
-                    const std::string&>())
+                    const std::string&, const std::string&>())
+
       .def("run", &PyOperator::run, "x"_a.noconvert(), "out"_a.noconvert(), "geometry"_a, "bias"_a.none(),
            "threads"_a)
       .def("workspace_bytes", &PyOperator::workspace_bytes)

@@ -8,6 +8,7 @@
 #include "move.h"
 #include "row.h"
 #include "simd.h"
+#include "winograd.h"
 
 namespace ct {
 namespace CT_PATH {
@@ -35,6 +36,14 @@ void add_rows(KernelTable<T>& t) {
   if constexpr (M > 1) add_rows<T, M - 1>(t);
 }
 
+template <class T, int N = 0>
+void add_winograd(KernelTable<T>& t) {
+  constexpr int d = N / 9, h = N / 3 % 3, w = N % 3;
+  t.winograd_input[d][h][w] = winograd_input<T, d, h, w>;
+  t.winograd_output[d][h][w] = winograd_output<T, d, h, w>;
+  if constexpr (N < 26) add_winograd<T, N + 1>(t);
+}
+
 template <class T>
 KernelTable<T> make() {
   KernelTable<T> t = {};
@@ -54,6 +63,7 @@ KernelTable<T> make() {
 #undef CT_ENTRY
   t.max_rows = kRows;
   add_rows<T>(t);
+  add_winograd<T>(t);
   t.depthwise = depthwise_kernel<T>;
   t.transpose = transpose<T>;
   t.interleave = interleave<T>;

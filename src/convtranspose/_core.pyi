@@ -17,6 +17,7 @@ class Operator:
         dilations: tuple[int, ...],
         groups: int,
         layout: str,
+        algorithm: str,
         /,
     ) -> None: ...
     def run(

@@ -50,6 +50,8 @@ class Operator:
         Channel groups.
     layout : {"channels_last", "channels_first"}
         Where the channels of inputs and outputs stand.
+    algorithm : str
+        Has no meaning here: matrix products form the sums.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Operator:
         dilations: tuple[int, ...],
         groups: int,
         layout: str,
+        algorithm: str = "auto",
     ) -> None:
         co, ci = kernel.shape[-2], kernel.shape[-1] // groups
         split = kernel.reshape(*kernel.shape[:-2], co, groups, ci)
@@ -109,9 +112,9 @@ class Operator:
             counts = tuple(r[1] for r in rows[0])
             acc = np.zeros((*counts, self._groups, 1, self._weights.shape[-1]), out.dtype)
             for row in rows:
-                acc[tuple(r[2] for r in row)] += x[tuple(r[3] for r in row)] @ self._weights[
-                    tuple(r[4] for r in row)
-                ]
+                acc[tuple(r[2] for r in row)] += (
+                    x[tuple(r[3] for r in row)] @ self._weights[tuple(r[4] for r in row)]
+                )
             places = tuple(slice(f, None, a.s) for f, a in zip(first, geometry, strict=True))
             out[places] = acc.reshape(*counts, out.shape[-1])
 

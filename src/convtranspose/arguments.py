@@ -23,6 +23,7 @@ __all__ = [
     "Options",
     "Problem",
     "adjoint_problem",
+    "algorithm",
     "array",
     "bias_vector",
     "compute_dtype",
@@ -98,9 +99,7 @@ def integers(value: Any, rank: int, name: str, *, minimum: int) -> tuple[int, ..
                 f"it is {number}. Got {name}={value!r}."
             )
         if number >= MAX_ELEMENTS:
-            raise ValueError(
-                f"{name} must be below 2**46 on every axis, but on axis {axis} it is {number}."
-            )
+            raise ValueError(f"{name} must be below 2**46 on every axis, but on axis {axis} it is {number}.")
     return numbers
 
 
@@ -173,6 +172,13 @@ def array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
     return value
+
+
+def algorithm(value: Any) -> str:
+    """``"auto"``, ``"direct"`` or ``"winograd"``."""
+    if isinstance(value, str) and value in ("auto", "direct", "winograd"):
+        return value
+    raise ValueError(f"algorithm must be 'auto', 'direct' or 'winograd'. Got {value!r}.")
 
 
 def threads_count(value: Any) -> int:
@@ -488,8 +494,10 @@ def output_array(
         raise ValueError(f"out must be a {dtype} array of shape {shape}. Got {got}.")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, but it is read-only.")
-    if 0 in out.strides and out.size > 1 and any(
-        st == 0 and n > 1 for st, n in zip(out.strides, out.shape, strict=True)
+    if (
+        0 in out.strides
+        and out.size > 1
+        and any(st == 0 and n > 1 for st, n in zip(out.strides, out.shape, strict=True))
     ):
         raise ValueError("out must not be a broadcast array: its elements share memory.")
     if any(np.may_share_memory(out, x) and np.shares_memory(out, x, max_work=10_000) for x in inputs):
@@ -503,5 +511,7 @@ def bias_vector(bias: Any, c_out: int, dtype: np.dtype[Any]) -> np.ndarray[Any, 
         return None
     vector = array(bias, "bias")
     if vector.shape != (c_out,):
-        raise ValueError(f"bias must have the shape ({c_out},), one number per output channel. Got {vector.shape}.")
+        raise ValueError(
+            f"bias must have the shape ({c_out},), one number per output channel. Got {vector.shape}."
+        )
     return np.ascontiguousarray(vector, dtype)

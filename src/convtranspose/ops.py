@@ -38,12 +38,13 @@ def plan(
     groups: int = 1,
     bias: Any = None,
     activation: str | Callable[[Array], Array] | None = None,
+    algorithm: str = "auto",
 ) -> Plan:
     """Check, choose and pack once; run many times, at any input size.
 
     Parameters
     ----------
-    kernel, strides, padding, output_padding, data_format, dilation_rate, groups, bias, activation
+    kernel, strides, padding, output_padding, data_format, dilation_rate, groups, bias, activation, algorithm
         As in :func:`conv_transpose`.
 
     Returns
@@ -59,10 +60,8 @@ def plan(
     [(1, 6, 1), (1, 10, 1)]
     """
     w = args.array(kernel, "kernel")
-    opts = args.options(
-        w.shape, strides, padding, output_padding, data_format, dilation_rate, groups
-    )
-    return Plan("forward", w, opts, bias, activation)
+    opts = args.options(w.shape, strides, padding, output_padding, data_format, dilation_rate, groups)
+    return Plan("forward", w, opts, bias, activation, algorithm)
 
 
 def conv_transpose(
@@ -79,6 +78,7 @@ def conv_transpose(
     activation: str | Callable[[Array], Array] | None = None,
     out: Array | None = None,
     threads: int | None = None,
+    algorithm: str = "auto",
 ) -> Array:
     """Transposed convolution ("deconvolution") in 1, 2 or 3 dimensions.
 
@@ -114,6 +114,12 @@ def conv_transpose(
         Where to write the result: its shape and type, any strides, no memory shared with the inputs.
     threads : int, optional
         Threads to use. The bits of the result do not depend on it, nor on the batch.
+    algorithm : {"auto", "direct", "winograd"}, default "auto"
+        ``"direct"`` adds every term of the definition in one order: the same bits however the work
+        is cut, and an infinity or NaN reaches only the outputs that it belongs to. ``"winograd"``
+        needs fewer multiplications where two taps meet per phase and axis (``s < k <= 2 * s``, no
+        dilation), at the same level of rounding. ``"auto"`` takes it where it is faster, which may
+        depend on the size of the image, never on the batch or the threads.
 
     Returns
     -------
@@ -161,6 +167,7 @@ def conv_transpose(
         groups=groups,
         bias=bias,
         activation=activation,
+        algorithm=algorithm,
     )
     if out is not None:
         x = args.array(inputs, "inputs")
@@ -226,9 +233,7 @@ def conv(
     array([3., 9.], dtype=float32)
     """
     w = args.array(kernel, "kernel")
-    opts = args.options(
-        w.shape, strides, padding, output_padding, data_format, dilation_rate, groups
-    )
+    opts = args.options(w.shape, strides, padding, output_padding, data_format, dilation_rate, groups)
     if out is not None:
         y = args.array(inputs, "inputs")
         shape = args.adjoint_problem(opts, y.shape).input_shape
@@ -401,13 +406,9 @@ def conv_transpose_vjp(
     def pullback(gradient: Any) -> Gradients:
         dy = args.array(gradient, "gradient")
         if dy.shape != outputs.shape:
-            raise ValueError(
-                f"gradient must have the shape {outputs.shape} of the outputs. Got {dy.shape}."
-            )
+            raise ValueError(f"gradient must have the shape {outputs.shape} of the outputs. Got {dy.shape}.")
         dx = conv(dy, w, *given, groups=groups, threads=threads)
-        dw = conv_transpose_kernel_gradient(
-            x, dy, w.shape[:-2], *given, groups=groups, threads=threads
-        )
+        dw = conv_transpose_kernel_gradient(x, dy, w.shape[:-2], *given, groups=groups, threads=threads)
         if bias is None:
             return Gradients(dx, dw, None)
         return Gradients(dx, dw, bias_gradient(dy, args.data_format(data_format)))

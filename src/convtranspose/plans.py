@@ -26,9 +26,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Operator(Protocol):
     """What the NumPy path and the native module both offer."""
 
-    def run(
-        self, x: Array, out: Array, geometry: Geometry, bias: Array | None, threads: int, /
-    ) -> None:
+    def run(self, x: Array, out: Array, geometry: Geometry, bias: Array | None, threads: int, /) -> None:
         """Compute ``out`` from ``x``."""
 
     def workspace_bytes(self, geometry: Geometry, batch: int, threads: int, /) -> int:
@@ -59,10 +57,13 @@ def operator(
     dilations: tuple[int, ...],
     groups: int,
     layout: str,
+    algorithm: str = "auto",
 ) -> Operator:
     """A packed ``"forward"`` or ``"adjoint"`` operator, native where possible."""
     make = _numpy_path.Operator if native_module is None else native_module.Operator
-    return cast(Operator, make(kind, np.ascontiguousarray(kernel), strides, dilations, groups, layout))
+    return cast(
+        Operator, make(kind, np.ascontiguousarray(kernel), strides, dilations, groups, layout, algorithm)
+    )
 
 
 def kernel_gradient(
@@ -108,6 +109,7 @@ class Plan:
         options: args.Options,
         bias: Any = None,
         activation: str | Callable[[Array], Array] | None = None,
+        algorithm: str = "auto",
     ) -> None:
         self.options = options
         self.dtype = kernel.dtype
@@ -122,6 +124,7 @@ class Plan:
             options.dilation_rate,
             options.groups,
             options.data_format,
+            args.algorithm(algorithm),
         )
         self._sizes: dict[tuple[int, ...], args.Problem] = {}
 

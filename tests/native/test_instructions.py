@@ -53,7 +53,7 @@ def test_inner_loops_fuse_and_do_not_spill(path, tmp_path):
     source = tmp_path / "kernels.cc"
     source.write_text(SOURCE)
     done = subprocess.run(
-        [COMPILER, *flags(path), f"-DPOSITIONS={positions}", f"-DROWS={rows}", f"-I{ROOT / 'native'}"]
+        [COMPILER, *flags(path), f"-DPOSITIONS={positions}", f"-DROWS={rows}", f"-I{ROOT / 'native'}"]  # noqa: RUF005
         + ["-S", "-o", "-", str(source)],
         capture_output=True,
         text=True,

@@ -66,6 +66,59 @@ def test_any_memory_layout(path, part):
         assert not wide[..., 2::3].any()
 
 
+WINOGRAD = [
+    # input, kernel (*k, c_out / g, c_in), strides, groups: one, two and three axes, odd ends, few channels
+    ((2, 37, 19), (4, 33, 19), 2, 1),
+    ((3, 9, 11, 17), (4, 4, 40, 17), 2, 1),
+    ((1, 7, 13, 16), (3, 3, 33, 16), 2, 1),
+    ((2, 8, 5, 6), (5, 6, 20, 6), 3, 2),
+    ((1, 5, 6, 7, 5), (4, 4, 4, 17, 5), 2, 1),
+    ((1, 4, 5, 3, 8), (1, 3, 4, 16, 8), (1, 2, 2), 1),
+    ((2, 11, 6), (2, 18, 6), 1, 1),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "groups"), WINOGRAD)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_winograd_is_exact_on_small_integers(path, shape, kernel, stride, groups, layout, padding):
+    rng = np.random.default_rng(4)
+    x = rng.integers(-3, 4, shape).astype("float32")
+    w = rng.integers(-3, 4, kernel).astype("float32")
+    b = rng.integers(-3, 4, kernel[-2] * groups).astype("float32")
+    want = reference.conv_transpose(x, w, stride, padding, groups=groups, bias=b)
+    if layout == "channels_first":
+        x, want = np.ascontiguousarray(np.moveaxis(x, -1, 1)), np.moveaxis(want, -1, 1)
+    options = {"bias": b, "groups": groups, "data_format": layout, "algorithm": "winograd"}
+    plan = convtranspose.plan(w, stride, padding, **options)
+    assert "Winograd" in plan.explain(x.shape)
+    for threads in (1, 2, 5):
+        out, untouched = guarded(want.shape, "float32")
+        plan(x, out=out, threads=threads)
+        np.testing.assert_array_equal(out, want)
+        assert untouched()
+
+
+def test_winograd_error_is_near_the_direct_one(path):
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((1, 24, 24, 128)).astype("float32")
+    w = rng.standard_normal((4, 4, 32, 128)).astype("float32")
+    want = reference.conv_transpose(x, w, 2, "same")
+    error = {
+        name: np.abs(convtranspose.conv_transpose(x, w, 2, "same", algorithm=name) - want).max()
+        for name in ("direct", "winograd")
+    }
+    assert 0 < error["winograd"] <= 4 * error["direct"]
+
+
+def test_auto_takes_winograd_on_large_images_only(path):
+    plan = convtranspose.plan(np.ones((4, 4, 64, 64), "float32"), 2, "same")
+    assert "Winograd" in plan.explain((1, 32, 32, 64))
+    assert "Winograd" not in plan.explain((64, 4, 4, 64))
+    direct = convtranspose.plan(np.ones((4, 4, 64, 64), "float32"), 2, "same", algorithm="direct")
+    assert "Winograd" not in direct.explain((1, 32, 32, 64))
+
+
 BITS = [
     # input, kernel (*k, c_out / g, c_in), strides, groups: each method at sizes that cut into many tasks
     ((5, 37, 31, 33), (4, 4, 48, 33), 2, 1),

@@ -18,8 +18,10 @@ W = np.ones((3, 2, 3), "float32")
 G = geometry((5,), (3,), (2,), "same")
 
 
-def make(kernel=W, kind="forward", strides=(2,), dilations=(1,), groups=1, layout="channels_last"):
-    return core.Operator(kind, kernel, strides, dilations, groups, layout)
+def make(
+    kernel=W, kind="forward", strides=(2,), dilations=(1,), groups=1, layout="channels_last", algorithm="auto"
+):
+    return core.Operator(kind, kernel, strides, dilations, groups, layout, algorithm)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def make(kernel=W, kind="forward", strides=(2,), dilations=(1,), groups=1, layou
         ({"groups": 2}, "divide"),
         ({"groups": 0}, "divide"),
         ({"layout": "NHWC"}, "layout"),
+        ({"algorithm": "fft"}, "algorithm"),
         ({"kernel": W[:, :, ::-1]}, "contiguous"),
         ({"kernel": np.ones((3, 3), "float32")}, "belong together"),
         ({"kernel": np.ones((3, 0, 3), "float32")}, "divide"),
@@ -116,7 +119,7 @@ def test_many_threads_may_call_at_once():
     rng = np.random.default_rng(3)
     x = rng.integers(-3, 4, (4, 40, 40, 16)).astype("float32")
     w = rng.integers(-3, 4, (4, 4, 40, 16)).astype("float32")
-    op = core.Operator("forward", w, (2, 2), (1, 1), 1, "channels_last")
+    op = core.Operator("forward", w, (2, 2), (1, 1), 1, "channels_last", "direct")
     g = geometry((40, 40), (4, 4), (2, 2), "same")
     want = np.empty((4, 80, 80, 40), "float32")
     op.run(x, want, g, None, 1)
