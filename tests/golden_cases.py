@@ -11,8 +11,9 @@ a program on purpose, ``tests/golden/deviations/<source>.toml`` says so:
     reason = "an empty spatial axis is a ValueError here, because the programs disagree"
     keys = ["o1_empty_spatial", "vo_x_*"]
 
-A difference that is not listed fails, and so does a listed one that is gone, or a pattern that matches
-no case.
+``messages = ["only supports NHWC"]`` picks cases by the text of the recorded error or warnings (regular
+expressions); beside ``keys`` it narrows them. A difference that is not listed fails, and so does a listed
+one that is gone, or a pattern that matches no case.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import lzma
 import re
 import tarfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -122,33 +123,57 @@ def resolve(case: Case, tree: Any) -> Any:
     return tree
 
 
+Test = Callable[[Case], bool]
+
+
+def _by_key(pattern: str) -> Test:
+    literal = pattern.replace("[", "[[]")  # keys hold lists; only * and ? are special
+    return lambda case: fnmatchcase(case["key"], literal)
+
+
+def _by_message(pattern: str) -> Test:
+    def means(case: Case) -> bool:
+        expect = case["expect"]
+        return any(
+            re.search(pattern, text) for text in (expect.get("message", ""), *expect.get("warnings", ()))
+        )
+
+    return means
+
+
 @cache
-def _patterns(source: str) -> tuple[tuple[str, str], ...]:
+def _tables(source: str) -> list[tuple[str, list[list[tuple[str, Test]]]]]:
+    """Of every table of the deviations file its reason, and the patterns of its ``keys`` and ``messages``."""
     path = GOLDEN / "deviations" / f"{source}.toml"
-    if not path.exists():
-        return ()
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    return tuple((pattern, table["reason"]) for table in tables.values() for pattern in table["keys"])
+    found = []
+    for name, table in tomllib.loads(path.read_text(encoding="utf-8") if path.exists() else "").items():
+        if not {"reason"} < table.keys() <= {"reason", "keys", "messages"}:
+            raise KeyError(f"[{name}] of {path.name} needs reason, and keys or messages or both")
+        entries = (("keys", _by_key), ("messages", _by_message))
+        patterns = [[(p, test(p)) for p in table[entry]] for entry, test in entries if entry in table]
+        found.append((table["reason"], patterns))
+    return found
 
 
 @cache
 def deviations(source: str) -> dict[str, str]:
     """Key of a case -> reason why we differ from the program there."""
     found: dict[str, str] = {}
-    for pattern, reason in _patterns(source):
+    for reason, entries in _tables(source):
         for case in cases(source):
-            if fnmatchcase(case["key"], pattern.replace("[", "[[]")):
+            if all(any(means(case) for _, means in entry) for entry in entries):
                 found.setdefault(case["key"], reason)
     return found
 
 
 def unused_patterns(source: str) -> list[str]:
     """Patterns of the deviations file that match no case of the source."""
-    keys = [case["key"] for case in cases(source)]
     return [
-        pattern
-        for pattern, _ in _patterns(source)
-        if not any(fnmatchcase(k, pattern.replace("[", "[[]")) for k in keys)
+        text
+        for _, entries in _tables(source)
+        for entry in entries
+        for text, means in entry
+        if not any(map(means, cases(source)))
     ]
 
 
@@ -171,14 +196,19 @@ def array_difference(actual: Any, expected: Array, exact: bool) -> str | None:
     return None
 
 
-TRANSLATED = {"InvalidArgumentError": "ValueError", "UnimplementedError": "NotImplementedError"}
-"""Exception classes of a framework -> the built-in class that says the same."""
+ALIKE = {"InvalidArgumentError": ("ValueError",), "UnimplementedError": ("NotImplementedError",)}
+"""Exception classes of a framework -> built-in classes that say the same."""
 
 
-def error_difference(error: BaseException, expect: dict[str, Any], gist: str | None = None) -> str | None:
+def error_difference(
+    error: BaseException,
+    expect: dict[str, Any],
+    gist: str | None = None,
+    alike: Mapping[str, Sequence[str]] = ALIKE,
+) -> str | None:
     """What is wrong with an exception, or ``None``: its class, then its message if a gist is given."""
-    wanted = TRANSLATED.get(expect["type"], expect["type"])
-    if wanted not in [c.__name__ for c in type(error).__mro__]:
+    wanted = alike.get(expect["type"], (expect["type"],))
+    if not any(c.__name__ in wanted for c in type(error).__mro__):
         return f"{type(error).__name__}: {error}, recorded {expect['type']}: {expect['message']}"
     if gist is not None and not re.search(gist, str(error)):
         return f"message {str(error)!r} does not say {gist!r}, recorded {expect['message']!r}"
@@ -198,7 +228,12 @@ Same = Callable[[Case, Any], "str | None"]
 
 
 def difference(
-    case: Case, call: Callable[[], Any], *, same: Same | None = None, gist: str | None = None
+    case: Case,
+    call: Callable[[], Any],
+    *,
+    same: Same | None = None,
+    gist: str | None = None,
+    alike: Mapping[str, Sequence[str]] = ALIKE,
 ) -> str | None:
     """Run ``call`` and say how its outcome differs from the recorded one, or ``None``."""
     expect = case["expect"]
@@ -207,7 +242,7 @@ def difference(
     except Exception as error:  # whatever it is, it is the outcome
         if expect["kind"] != "raises":
             return f"{type(error).__name__}: {error}, recorded {expect['kind']}"
-        return error_difference(error, expect, gist)
+        return error_difference(error, expect, gist, alike)
     if expect["kind"] == "raises":
         return f"a result, recorded {expect['type']}: {expect['message']}"
     if same is not None:
@@ -218,13 +253,21 @@ def difference(
     return None if plain(actual) == wanted else f"{plain(actual)!r}, recorded {wanted!r}"
 
 
-def check(case: Case, call: Callable[[], Any], *, same: Same | None = None, gist: str | None = None) -> None:
+def check(
+    case: Case,
+    call: Callable[[], Any],
+    *,
+    same: Same | None = None,
+    gist: str | None = None,
+    alike: Mapping[str, Sequence[str]] = ALIKE,
+) -> None:
     """Fail on a new difference and on a listed one that is gone.
 
     ``call`` returns the answer or raises. ``same(case, answer)`` replaces the comparison of answers; it
-    returns what is wrong, or ``None``. ``gist`` is a pattern that the message of an error must match.
+    returns what is wrong, or ``None``. ``gist`` is a pattern that the message of an error must match;
+    ``alike`` says which of our exception classes stand for a recorded one.
     """
-    found = difference(case, call, same=same, gist=gist)
+    found = difference(case, call, same=same, gist=gist, alike=alike)
     reason = deviations(case["source"]).get(case["key"])
     where = f"{case['source']}: {case['key']}"
     assert found is None or reason is not None, f"{where}: {found}"
