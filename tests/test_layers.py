@@ -113,6 +113,12 @@ def test_inputs_are_cast_to_the_layer() -> None:
         layer(x.astype("int64"))
 
 
+def test_no_autocast() -> None:
+    layer = filled(Conv1DTranspose(2, 3, autocast=False), (None, 5, 3))
+    with pytest.raises(TypeError, match="inputs is float64 and kernel is float32"):
+        layer(grid(1, 5, 3, dtype="float64"))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16", "mixed_float16", np.float64, np.dtype("float16")])
 def test_types(dtype: Any) -> None:
     layer = Conv1DTranspose(2, 3, dtype=dtype, kernel_initializer="ones", bias_initializer="ones")
@@ -399,9 +405,13 @@ def test_build_errors() -> None:
         assert layer.weights == []
     with pytest.raises(ValueError, match=r"must be of a floating-point type, but the layer's dtype is int32"):
         Conv2DTranspose(4, 3, dtype="int32").build((1, 5, 5, 3))
-    wrong = Conv2DTranspose(4, 3, kernel_initializer=lambda shape, dtype=None: np.ones(shape[1:]))
-    with pytest.raises(ValueError, match=r"initializer of 'kernel' must return the shape \(3, 3, 4, 1\)"):
+    wrong = Conv2DTranspose(4, 3, bias_initializer=lambda shape, dtype=None: np.ones(1))
+    with pytest.raises(ValueError, match=r"initializer of 'bias' must return the shape \(4,\)"):
         wrong.build((1, 5, 5, 1))
+    assert wrong.weights == []
+    built = filled(Conv2DTranspose(4, 3, name="up"), (1, 5, 5, 1))
+    with pytest.raises(ValueError, match=r"layer 'up' has its weights already, .* \(1, 5, 5, 1\)"):
+        built.build((1, 5, 5, 1))
 
 
 def test_call_errors() -> None:

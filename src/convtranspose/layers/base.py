@@ -178,8 +178,9 @@ class Layer:
     activity_regularizer : str, callable or dict, optional
         From the outputs to a penalty; divided by the batch size, it joins ``losses`` at each call.
     **kwargs
-        ``input_shape`` (without the batch) and, as the dialect has them, ``batch_input_shape``,
-        ``batch_size``, ``input_dim``, ``weights``.
+        ``input_shape`` (without the batch); ``autocast`` (whether inputs are cast to the layer's type,
+        default true) and, as the dialect has them, ``batch_input_shape``, ``batch_size``, ``input_dim``,
+        ``weights``.
 
     Attributes
     ----------
@@ -214,6 +215,7 @@ class Layer:
             )
         self._name = self._checked_name(name)
         self._policy = _policy(dtype, record)
+        self._autocast = bool(kwargs.get("autocast", True))
         self._trainable = bool(trainable)
         self.activity_regularizer = regularizers.get(activity_regularizer, record)
         self.built = False
@@ -555,7 +557,7 @@ class Layer:
 
     def _cast(self, inputs: Any) -> Array:
         array = args.array(inputs, "inputs")
-        return array.astype(self._policy.compute, copy=False)
+        return array.astype(self._policy.compute, copy=False) if self._autocast else array
 
     def _admit(self, shape: tuple[int, ...]) -> None:
         if self.input_spec is not None:
@@ -670,17 +672,25 @@ def _building(build: Callable[..., None]) -> Callable[..., None]:
         if self._building:
             build(self, input_shape)
             return
+        if self._variables:
+            raise ValueError(
+                f"layer {self.name!r} has its weights already, made for inputs of shape {self.build_shape}. "
+                f"Make another layer: type(layer).from_config(layer.get_config())."
+            )
         self._building = True
         try:
             with name_scope(self.name) if self.dialect.build_scoped else nullcontext():
                 build(self, tuple(input_shape))
+            if self._first_weights is not None:
+                self.set_weights(self._first_weights)
+                self._first_weights = None
+        except BaseException:
+            self._variables.clear()  # a layer has all its weights or none
+            raise
         finally:
             self._building = False
         self.built = True
         self.build_shape = tuple(input_shape)
-        if self._first_weights is not None:
-            self.set_weights(self._first_weights)
-            self._first_weights = None
 
     return built
 

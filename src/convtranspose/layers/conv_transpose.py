@@ -245,7 +245,10 @@ class BaseConvTranspose(Layer, abstract=True):
         """Compute; ``inputs`` has the layer's type."""
         packed = self._current()
         outputs = packed.forward(inputs)
-        return outputs if packed.after is None else self._cast(packed.after(outputs))
+        return outputs if packed.after is None else self._computable(packed.after(outputs))
+
+    def _computable(self, value: Any) -> Array:
+        return args.array(np.asarray(value), "inputs").astype(self._policy.compute, copy=False)
 
     def vjp(self, inputs: Any) -> tuple[Array, Pullback]:
         """Outputs and a pullback, in the style of ``jax.vjp``.
@@ -317,8 +320,7 @@ class BaseConvTranspose(Layer, abstract=True):
         return self._convolve
 
     def _convolve(self, inputs: Any, kernel: Any) -> Array:
-        x = self._cast(inputs)
-        w = self._cast(kernel.value if isinstance(kernel, Variable) else kernel)
+        x, w = self._computable(inputs), self._computable(kernel)
         if x.ndim != self.rank + 2:
             raise ValueError(f"inputs must have {self.rank + 2} axes. Got inputs of shape {x.shape}.")
         sizes = x.shape[1:-1] if self.data_format == "channels_last" else x.shape[2:]

@@ -263,7 +263,7 @@ class Sequential(Layer):
 
         return x, pullback
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0, **ignored: Any) -> Array:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Array:
         """Outputs for all of ``x``, computed in batches.
 
         Parameters
