@@ -11,20 +11,18 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from convtranspose import arguments as args
-from convtranspose import config as settings
 from convtranspose import initializers, regularizers
 from convtranspose.dialects import KERAS3, Dialect
 from convtranspose.layers.naming import name_scope, scoped, snake_case, unique_name
+from convtranspose.layers.specs import InputSpec, Shape, policy
 from convtranspose.layers.variable import Array, Variable
 
 __all__ = ["Array", "Gradients", "InputSpec", "Layer", "Pullback", "Shape", "SymbolicTensor", "layer_class"]
-
-Shape = tuple[int | None, ...]
 
 _KNOWN: dict[str, type[Layer]] = {}
 _VARIANTS: dict[tuple[type[Layer], Dialect], type[Layer]] = {}
@@ -51,53 +49,6 @@ Pullback = Callable[[Any], Gradients]
 
 
 @dataclass(frozen=True)
-class InputSpec:
-    """What a layer wants of its input; ``None`` wants nothing.
-
-    Attributes
-    ----------
-    ndim, min_ndim, max_ndim : int or None
-        Its number of axes.
-    axes : dict of int to int
-        Wanted lengths of axes.
-    shape : tuple or None
-        Wanted shape; ``None`` inside fits any length.
-    dtype : str or None
-        Wanted type.
-    """
-
-    ndim: int | None = None
-    min_ndim: int | None = None
-    max_ndim: int | None = None
-    axes: dict[int, int] | None = None
-    shape: Shape | None = None
-    dtype: str | None = None
-
-    def check(self, shape: Shape, layer: str) -> None:
-        """Raise a ``ValueError`` if ``shape`` does not fit."""
-        n = len(shape)
-        got = f"Got inputs of shape {shape}."
-        for wanted, fits, rule in (
-            (self.ndim, n == self.ndim, "ndim="),
-            (self.min_ndim, n >= (self.min_ndim or 0), "min_ndim="),
-            (self.max_ndim, n <= (n if self.max_ndim is None else self.max_ndim), "max_ndim="),
-        ):
-            if wanted is not None and not fits:
-                raise ValueError(f"layer {layer!r} expected {rule}{wanted}, found ndim={n}. {got}")
-        for axis, length in (self.axes or {}).items():
-            if shape[axis] not in (length, None):
-                raise ValueError(
-                    f"layer {layer!r} expected axis {axis} of its inputs to have the length {length}, but "
-                    f"it has {shape[axis]}. {got}"
-                )
-        if self.shape is not None and (
-            len(self.shape) != n
-            or any(w is not None and w != s for w, s in zip(self.shape, shape, strict=True))
-        ):
-            raise ValueError(f"layer {layer!r} expected inputs of shape {self.shape}. {got}")
-
-
-@dataclass(frozen=True)
 class SymbolicTensor:
     """The place of an array in a model: its shape, and the layers it has come through.
 
@@ -117,50 +68,6 @@ class SymbolicTensor:
     dtype: str
     layer: Layer
     source: SymbolicTensor | None = None
-
-
-class _Policy(NamedTuple):
-    """A type by name, as weights are stored, as the layer computes."""
-
-    name: str
-    variable: np.dtype[Any]
-    compute: np.dtype[Any]
-
-
-def _numpy_dtype(name: str) -> np.dtype[Any]:
-    if name == "bfloat16":
-        try:
-            import ml_dtypes
-        except ImportError:
-            from convtranspose.errors import MissingDependencyError
-
-            raise MissingDependencyError("ml_dtypes", "test", "for layers of type bfloat16") from None
-        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return found
-    return np.dtype(name)
-
-
-def _policy(given: Any, dialect: Dialect) -> _Policy:
-    if given is None:
-        given = settings.floatx()
-    if isinstance(given, dict):
-        given = given.get("config", {}).get("name")
-    name = given if isinstance(given, str) else getattr(given, "name", None)
-    if name is None and isinstance(given, type):
-        name = np.dtype(given).name
-    try:
-        if not isinstance(name, str):
-            raise TypeError
-        mixed = name.removeprefix("mixed_")
-        if mixed != name and dialect.mixed_precision and mixed in ("float16", "bfloat16"):
-            return _Policy(name, np.dtype(np.float32), _numpy_dtype(mixed))
-        plain = _numpy_dtype(name)
-    except TypeError:
-        raise dialect.errors["dtype"](
-            f"dtype must be the name of a floating-point type"
-            f"{', mixed_float16 or mixed_bfloat16' if dialect.mixed_precision else ''}. Got {given!r}."
-        ) from None
-    return _Policy(plain.name, plain, plain)
 
 
 class Layer:
@@ -214,7 +121,7 @@ class Layer:
                 f"dtype, trainable, {', '.join(sorted(record.extra_arguments))}."
             )
         self._name = self._checked_name(name)
-        self._policy = _policy(dtype, record)
+        self._policy = policy(dtype, record)
         self._autocast = bool(kwargs.get("autocast", True))
         self._trainable = bool(trainable)
         self.activity_regularizer = regularizers.get(activity_regularizer, record)
