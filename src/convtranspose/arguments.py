@@ -6,7 +6,9 @@ then the way out where there is one. Nothing is allocated before all checks have
 
 from __future__ import annotations
 
+import math
 import operator
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,15 +32,20 @@ __all__ = [
     "data_format",
     "gradient_problem",
     "integers",
+    "machine_memory",
     "options",
     "output_array",
     "padding_rule",
     "problem",
+    "shape",
     "threads_count",
 ]
 
 MAX_ELEMENTS = 2**46
 """Arrays of more elements than this are refused: sizes and byte offsets stay far below 2**63."""
+
+MAX_STEP = 2**31
+"""Strides and dilations stay below this."""
 
 MAX_RANK = 3
 _FLOATS = "float32, float64, float16 or ml_dtypes.bfloat16"
@@ -54,27 +61,33 @@ _KERNELS = {
 }
 
 
-def _integer(value: Any, name: str, given: Any) -> int:
+def _power(limit: int) -> str:
+    return f"2**{limit.bit_length() - 1}"
+
+
+_TUPLE = "an int or a tuple of ints"
+
+
+def _integer(value: Any, name: str, given: Any, kind: str = _TUPLE) -> int:
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an int or a tuple of ints, not a bool. Got {name}={given!r}.")
+        raise TypeError(f"{name} must be {kind}, not a bool. Got {name}={given!r}.")
     try:
         return operator.index(value)
     except TypeError:
         raise TypeError(
-            f"{name} must be an int or a tuple of ints, but {value!r} is a "
-            f"{type(value).__name__}. Got {name}={given!r}."
+            f"{name} must be {kind}, but {value!r} is a {type(value).__name__}. Got {name}={given!r}."
         ) from None
 
 
-def integers(value: Any, rank: int, name: str, *, minimum: int) -> tuple[int, ...]:
-    """One int per axis from an int or a sequence of ``rank`` ints.
+def integers(value: Any, rank: int, name: str, *, minimum: int, limit: int = MAX_ELEMENTS) -> tuple[int, ...]:
+    """One int per axis from an int or a sequence of ``rank`` ints, at least ``minimum`` and below ``limit``.
 
     Raises
     ------
     TypeError
         If something is not an integer.
     ValueError
-        If the count is not ``rank`` or a number is below ``minimum``.
+        If the count is not ``rank`` or a number is out of range.
 
     Examples
     --------
@@ -98,8 +111,10 @@ def integers(value: Any, rank: int, name: str, *, minimum: int) -> tuple[int, ..
                 f"{name} must be at least {minimum} on every axis, but on axis {axis} "
                 f"it is {number}. Got {name}={value!r}."
             )
-        if number >= MAX_ELEMENTS:
-            raise ValueError(f"{name} must be below 2**46 on every axis, but on axis {axis} it is {number}.")
+        if number >= limit:
+            raise ValueError(
+                f"{name} must be below {_power(limit)} on every axis, but on axis {axis} it is {number}."
+            )
     return numbers
 
 
@@ -117,12 +132,15 @@ def padding_rule(value: Any, rank: int) -> Padding:
     if isinstance(value, str):
         if value.lower() in ("valid", "same"):
             return value.lower()
+    elif isinstance(value, np.ndarray) and value.ndim == 2:
+        return padding_rule(tuple(map(tuple, value.tolist())), rank)
     elif isinstance(value, Sequence) and len(value) == rank:
         pairs = []
         for pair in value:
             if isinstance(pair, (str, bytes)) or not isinstance(pair, Sequence) or len(pair) != 2:
                 break
-            pairs.append((_integer(pair[0], "padding", value), _integer(pair[1], "padding", value)))
+            lo, hi = (_integer(n, "padding", value, "a word or crops that are ints") for n in pair)
+            pairs.append((lo, hi))
         else:
             for lo, hi in pairs:
                 if abs(lo) >= MAX_ELEMENTS or abs(hi) >= MAX_ELEMENTS:
@@ -162,11 +180,14 @@ def compute_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
 def array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
     """``value`` as a native-endian floating-point array; lists of numbers become float32."""
     if not isinstance(value, np.ndarray):
-        foreign = not isinstance(value, (list, tuple, float, int, np.generic))
-        value = np.asarray(value)
-        if value.dtype == object:
-            raise TypeError(f"{name} must be an array of {_FLOATS}, not {type(value).__name__} objects.")
-        if not foreign:
+        given, numbers = type(value).__name__, isinstance(value, (list, tuple, float, int, np.generic))
+        try:
+            value = np.asarray(value)
+        except ValueError as error:  # lists of different lengths
+            raise ValueError(f"{name} must be a regular array of numbers: {error}") from None
+        if value.dtype.kind not in "fiubcV":  # V: bfloat16
+            raise TypeError(f"{name} must be an array of {_FLOATS}. Got {given}.")
+        if numbers and value.dtype.kind in "fiub":
             value = value.astype(np.float32)
     compute_dtype(value.dtype, name)
     if not value.dtype.isnative:
@@ -181,11 +202,21 @@ def algorithm(value: Any) -> str:
     raise ValueError(f"algorithm must be 'auto', 'direct' or 'winograd'. Got {value!r}.")
 
 
+def shape(value: Any, name: str) -> tuple[int, ...]:
+    """A shape as a tuple of ints that are not negative."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a tuple of ints. Got {name}={value!r}.")
+    sizes = tuple(_integer(n, name, value, "a tuple of ints") for n in value)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"{name} must have no negative size. Got {name}={sizes}.")
+    return sizes
+
+
 def threads_count(value: Any) -> int:
     """A thread count; 0 means the default (environment, then CPU affinity)."""
     if value is None:
         return 0
-    count = _integer(value, "threads", value)
+    count = _integer(value, "threads", value, "an int or None")
     if not 1 <= count <= 1024:
         raise ValueError(f"threads must be between 1 and 1024, or None for the default. Got {count}.")
     return count
@@ -314,13 +345,13 @@ def _options(
             f"kernel must have at least one channel on both sides. "
             f"Got kernel {_KERNELS[rank]} = {kernel_shape}."
         )
-    g = _integer(groups, "groups", groups)
+    g = _integer(groups, "groups", groups, "an int")
     if g < 1 or kernel_shape[-1] % g:
         raise ValueError(
             f"groups must divide the input channels, but {kernel_shape[-1]} channels do not split "
             f"into {g} groups. Got kernel {_KERNELS[rank]} = {kernel_shape}."
         )
-    s = integers(strides, rank, "strides", minimum=1)
+    s = integers(strides, rank, "strides", minimum=1, limit=MAX_STEP)
     checked = Options(
         rank=rank,
         kernel_shape=kernel_shape,
@@ -328,7 +359,7 @@ def _options(
         padding=padding_rule(padding, rank),
         output_padding=_output_padding(output_padding, s),
         data_format=data_format(layout),
-        dilation_rate=integers(dilation_rate, rank, "dilation_rate", minimum=1),
+        dilation_rate=integers(dilation_rate, rank, "dilation_rate", minimum=1, limit=MAX_STEP),
         groups=g,
     )
     for axis, (k, d) in enumerate(zip(checked.kernel_sizes, checked.dilation_rate, strict=True)):
@@ -350,7 +381,7 @@ def _check_rank(name: str, shape: tuple[int, ...], opts: Options) -> None:
     if len(shape) != opts.rank + 2:
         raise ValueError(
             f"{name} must have {opts.rank + 2} axes {_LAYOUTS[opts.data_format][opts.rank]} for a "
-            f"kernel of {opts.rank} spatial axes, but it has {len(shape)}. Got {name} of shape "
+            f"kernel of {opts.rank + 2} axes, but it has {len(shape)}. Got {name} of shape "
             f"{shape}, kernel {_KERNELS[opts.rank]} = {opts.kernel_shape}."
         )
 
@@ -381,7 +412,7 @@ def _check_total(what: str, shape: tuple[int, ...]) -> None:
         total *= max(size, 1)
     if total > MAX_ELEMENTS:
         raise ValueError(
-            f"{what} would have {total} elements, more than the limit of 2**46. Got {what} of shape "
+            f"{what} would have {total} elements, more than the limit of 2**46. Its shape would be "
             f"{shape}. Work on pieces of it."
         )
 
@@ -452,7 +483,7 @@ def gradient_problem(
             f"outputs of shape {output_shape}."
         )
     layout = data_format(given.get("data_format"))
-    groups = _integer(given.get("groups", 1), "groups", given.get("groups", 1))
+    groups = _integer(given.get("groups", 1), "groups", given.get("groups", 1), "an int")
     c_in, c_out = _split(input_shape, layout)[2], _split(output_shape, layout)[2]
     if groups < 1 or c_out % groups:
         raise ValueError(
@@ -471,6 +502,46 @@ def gradient_problem(
     return checked
 
 
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or of the container; without a known limit a huge number."""
+    found = [2**62]
+    if hasattr(os, "sysconf"):  # absent on Windows
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="ascii") as file:
+                found.append(int(file.read()))
+        except (OSError, ValueError):  # no such file, or the word "max"
+            pass
+    return min(n for n in found if n > 0)
+
+
+def _too_large(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> str:
+    return (
+        f"the output of shape {shape} and type {dtype} needs {size / 2**30:.1f} GiB, more than this "
+        f"machine gives. Work on pieces of it."
+    )
+
+
+def _overlaps_itself(a: np.ndarray[Any, np.dtype[Any]]) -> bool:
+    """Whether elements may share memory. Slices, transposes and reversals of ordinary arrays never do."""
+    end = a.itemsize
+    for stride, n in sorted((abs(stride), n) for stride, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if stride < end:
+            return a.size > 0
+        end += stride * (n - 1)
+    return False
+
+
+def _share_memory(a: np.ndarray[Any, np.dtype[Any]], b: np.ndarray[Any, np.dtype[Any]]) -> bool:
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return bool(np.shares_memory(a, b, max_work=10_000))
+    except RuntimeError:  # TooHardError: better a needless refusal than a wrong result
+        return True
+
+
 def output_array(
     out: Any,
     shape: tuple[int, ...],
@@ -479,29 +550,26 @@ def output_array(
 ) -> np.ndarray[Any, np.dtype[Any]]:
     """``out`` after its checks, or a new array where it is ``None``."""
     if out is None:
+        size = math.prod(shape) * dtype.itemsize
+        # Linux hands out memory that it does not have and ends the process when it is touched.
+        if size > 2**30 and size > machine_memory():
+            raise MemoryError(_too_large(shape, dtype, size))
         try:
             return np.empty(shape, dtype)
-        except MemoryError:
-            size = dtype.itemsize
-            for n in shape:
-                size *= n
-            raise MemoryError(
-                f"the output of shape {shape} and type {dtype} needs {size / 2**30:.1f} GiB, more "
-                f"than this machine gives. Work on pieces of it."
-            ) from None
+        except (MemoryError, ValueError):
+            raise MemoryError(_too_large(shape, dtype, size)) from None
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
         got = f"{out.dtype} array of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"out must be a {dtype} array of shape {shape}. Got {got}.")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, but it is read-only.")
-    if (
-        0 in out.strides
-        and out.size > 1
-        and any(st == 0 and n > 1 for st, n in zip(out.strides, out.shape, strict=True))
-    ):
-        raise ValueError("out must not be a broadcast array: its elements share memory.")
-    if any(np.may_share_memory(out, x) and np.shares_memory(out, x, max_work=10_000) for x in inputs):
-        raise ValueError("out must not share memory with inputs, kernel or bias.")
+    if _overlaps_itself(out):
+        raise ValueError(
+            f"out must not overlap with itself: some of its elements share memory. "
+            f"Got out of shape {out.shape} with strides {out.strides} in bytes."
+        )
+    if any(_share_memory(out, x) for x in inputs):
+        raise ValueError("out must not share memory with inputs, kernel or bias. Give a separate array.")
     return out
 
 

@@ -134,20 +134,22 @@ class Phase:
 
 
 def phases(k: int, s: int, d: int) -> tuple[Phase, ...]:
-    """Split an axis into ``s`` phases, each an ordinary stride-1 convolution.
+    """Split an axis into phases, each an ordinary stride-1 convolution; at most ``s`` of them.
 
     Output ``o`` (full coordinates) receives tap ``t`` exactly when ``o - t * d`` is a multiple of
     ``s``. With ``o = s * q + r``, tap ``t`` of phase ``r = t * d mod s`` reads input
-    ``q - (t * d - r) // s``.
+    ``q - (t * d - r) // s``. Residues that no tap meets are left out: zeros stand there.
 
     >>> phases(3, 2, 1)[0]
     Phase(residue=0, taps=(Tap(index=0, shift=0), Tap(index=2, shift=1)))
+    >>> [phase.residue for phase in phases(2, 1000, 3)]
+    [0, 3]
     """
-    taps: list[list[Tap]] = [[] for _ in range(s)]
+    taps: dict[int, list[Tap]] = {}
     for t in range(k):
         shift, residue = divmod(t * d, s)
-        taps[residue].append(Tap(t, shift))
-    return tuple(Phase(r, tuple(row)) for r, row in enumerate(taps))
+        taps.setdefault(residue, []).append(Tap(t, shift))
+    return tuple(Phase(residue, tuple(taps[residue])) for residue in sorted(taps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +294,7 @@ def geometry(
     pads = _per_axis(padding, rank)
     extra = output_padding or (None,) * rank
     axes = []
-    for i, k, s, d, p, op in zip(
-        input_sizes, kernel_sizes, strides, dilation, pads, extra, strict=True
-    ):
+    for i, k, s, d, p, op in zip(input_sizes, kernel_sizes, strides, dilation, pads, extra, strict=True):
         lo, hi = crop(i, k, s, d, p, op)
         axes.append(Axis(i, k, s, d, lo, hi))
     return Geometry(tuple(axes))

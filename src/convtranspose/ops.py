@@ -407,6 +407,11 @@ def conv_transpose_vjp(
         dy = args.array(gradient, "gradient")
         if dy.shape != outputs.shape:
             raise ValueError(f"gradient must have the shape {outputs.shape} of the outputs. Got {dy.shape}.")
+        if dy.dtype != outputs.dtype:
+            raise TypeError(
+                f"gradient must have the type {outputs.dtype} of the outputs, but it is {dy.dtype}. "
+                f"Convert it: gradient.astype('{outputs.dtype}')."
+            )
         dx = conv(dy, w, *given, groups=groups, threads=threads)
         dw = conv_transpose_kernel_gradient(x, dy, w.shape[:-2], *given, groups=groups, threads=threads)
         if bias is None:

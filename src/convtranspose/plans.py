@@ -141,17 +141,17 @@ class Plan:
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the result for inputs of this shape."""
-        known = self.problem(tuple(input_shape))
+        known = self.problem(args.shape(input_shape, "input_shape"))
         return known.output_shape if self._kind == "forward" else known.input_shape
 
     def workspace_bytes(self, input_shape: tuple[int, ...], threads: int | None = None) -> int:
         """Scratch memory of a run in bytes, beside input, output and the packed weights."""
-        known = self.problem(tuple(input_shape))
+        known = self.problem(args.shape(input_shape, "input_shape"))
         return self._operator.workspace_bytes(known.geometry, known.batch, args.threads_count(threads))
 
     def explain(self, input_shape: tuple[int, ...]) -> str:
         """What runs for inputs of this shape, and why, in words."""
-        known = self.problem(tuple(input_shape))
+        known = self.problem(args.shape(input_shape, "input_shape"))
         return self._operator.explain(known.geometry, known.batch)
 
     def __call__(self, inputs: Any, *, out: Array | None = None, threads: int | None = None) -> Array:
