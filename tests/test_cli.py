@@ -348,11 +348,13 @@ def test_errors_are_one_line_and_status_1(tmp_path, nearest, capsys):
     save(wide, tmp_path / "wide.npz")
     np.save(tmp_path / "text.npy", np.array(["a"]))
     np.save(tmp_path / "flat.npy", np.ones(3, "float32"))
-    model = str(nearest)
+    model, folder = str(nearest), str(tmp_path / "folder.png")
+    os.mkdir(folder)
     cases = [
         (["run", "upscale-x7", good, out], r"MODEL must be a model file .*There is no file 'upscale-x7'"),
         (["run", good, good, out], r"good\.png is of no kind that can be read"),
         (["run", model, str(tmp_path / "absent.png"), out], r"there is no file .*absent\.png"),
+        (["run", model, folder, out], r"folder\.png: Is a directory"),
         (["run", model, wrong(tmp_path, b"", "empty.png"), out], r"empty\.png is neither a PNG nor a JPEG"),
         (["run", model, wrong(tmp_path, whole[:50], "half.png"), out], r"half\.png is a damaged picture"),
         (["run", model, wrong(tmp_path, b"\x93NUMPY", "x.npy"), out], r"x\.npy is no usable \.npy file"),

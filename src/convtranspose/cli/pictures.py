@@ -6,6 +6,8 @@ concerns files and resampling; without it :class:`MissingDependencyError` says h
 
 from __future__ import annotations
 
+import struct
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -69,17 +71,20 @@ def read(path: Path) -> Picture:
     from PIL import ImageOps
 
     try:
-        with image_module.open(path, formats=("PNG", "JPEG")) as image:
-            image.load()
-            profile = image.info.get("icc_profile")
-            upright = ImageOps.exif_transpose(image)
-    except FileNotFoundError:
-        raise
+        with warnings.catch_warnings():
+            # Pillow also warns, of large pictures and of damage that it can read around.
+            warnings.simplefilter("ignore")
+            with image_module.open(path, formats=("PNG", "JPEG")) as image:
+                image.load()
+                profile = image.info.get("icc_profile")
+                upright = ImageOps.exif_transpose(image)
     except image_module.UnidentifiedImageError:
         raise ValueError(f"{path} is neither a PNG nor a JPEG picture.") from None
     except image_module.DecompressionBombError as error:
         raise ValueError(f"{path} is too large a picture: {error}") from None
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow reports damage by all three
+    except (OSError, SyntaxError, TypeError, ValueError, struct.error) as error:  # all tell of damage
+        if isinstance(error, OSError) and error.errno is not None:  # no damage: absent, not allowed ...
+            raise
         raise ValueError(f"{path} is a damaged picture: {error}") from None
     extras = {"icc_profile": profile} if profile else {}
     if upright.mode.startswith("I"):  # grey, 16 bits
@@ -115,8 +120,8 @@ def write(picture: Picture, path: Path) -> None:
     deep = picture.bits == 16 and kind == "PNG" and samples.shape[-1] == 1
     top, integer = (65535, np.uint16) if deep else (255, np.uint8)
     rounded = np.empty(samples.shape, integer)
-    for row, values in zip(rounded, samples, strict=True):  # by rows: large pictures are large enough once
-        row[...] = np.rint(np.clip(np.nan_to_num(values), 0, 1) * top)
+    for row, values in enumerate(samples):  # one by one: large pictures are large enough once
+        rounded[row] = np.rint(np.clip(np.nan_to_num(values), 0, 1) * top)
     image = image_module.fromarray(rounded[..., 0] if rounded.shape[-1] == 1 else rounded)
     options = dict(picture.extras)
     if kind == "JPEG":
