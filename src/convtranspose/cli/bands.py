@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 _BAND_BYTES = 32 * 2**20  # the widest layer's outputs for one band
 _BATCH = 32
 
-_POINTWISE = {"Activation", "BatchNormalization", "Dropout", "ELU", "LeakyReLU", "ReLU"}
+_POINTWISE = {"Activation", "Dropout", "ELU", "LeakyReLU", "ReLU"}
 """Layers that look at one sample and nothing around it."""
 
 

@@ -33,10 +33,10 @@ def find(name: str) -> Path:
         If there is neither.
     """
     path = Path(name)
-    if path.is_file():
-        return path
-    if name in models.names():
+    if name in models.names() and not path.is_file():
         return models.path(name)
+    if path.exists():  # some kinds of models are folders
+        return path
     raise ValueError(
         f"MODEL must be a model file or the name of a packaged model ({', '.join(models.names())}). "
         f"There is no file {name!r}."
