@@ -1,6 +1,7 @@
 """Transposed convolution ("deconvolution") in 1, 2 and 3 dimensions, on NumPy alone."""
 
 from convtranspose.errors import FormatError, MissingDependencyError
+from convtranspose.formats import load
 from convtranspose.ops import (
     Gradients,
     conv,
@@ -22,5 +23,6 @@ __all__ = [
     "conv_transpose",
     "conv_transpose_kernel_gradient",
     "conv_transpose_vjp",
+    "load",
     "plan",
 ]

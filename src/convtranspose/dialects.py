@@ -109,6 +109,10 @@ class Dialect:
         Whether a plain type is written as its name and only mixed ones as an object.
     forward_convolution : bool
         Whether layers have ``convolution_op``.
+    top_level_weights : bool
+        Whether legacy ``.h5`` files have a group for weights of the model itself.
+    lacking : frozenset of str
+        Layer classes of this library that the generation does not have.
     """
 
     name: str
@@ -137,6 +141,8 @@ class Dialect:
     dtype_policy: tuple[str, str] = ("keras", "DTypePolicy")
     dtype_as_name: bool = False
     forward_convolution: bool = False
+    top_level_weights: bool = True
+    lacking: frozenset[str] = frozenset()
 
     def __reduce__(self) -> tuple[object, ...]:
         return _named, (self.name,)
@@ -185,6 +191,7 @@ TF_KERAS_2_4 = _keras2(
     mixed_precision=False,
     equal_dilation=False,
     forward_convolution=False,
+    top_level_weights=False,
 )
 TF_KERAS_2_9 = _keras2("tf_keras_2_9", "2.9.0", {"name type": TypeError})
 TF_KERAS_2_21 = _keras2(
@@ -195,6 +202,23 @@ TF_KERAS_2_21 = _keras2(
     input_keys=("batch_input_shape", "dtype", "sparse", "ragged", "name", "optional"),
     objects_named_by_module=True,
 )
-TFJS = Dialect("tfjs", "tfjs", "4.22.0")
+TFJS = Dialect(
+    "tfjs",
+    "tfjs",
+    "4.22.0",
+    mixed_precision=False,
+    extra_arguments=frozenset({"batch_input_shape", "batch_size", "input_dtype", "input_shape", "weights"}),
+    crops=False,
+    layer_keys=("name", "trainable", "batch_input_shape", "dtype"),
+    conv_keys=(*_CONV_HEAD, "data_format", *_CONV_TAIL),
+    model_keys=("name", "layers"),
+    input_keys=("batch_input_shape", "dtype", "sparse", "name"),
+    objects_named_by_module=False,
+    dtype_as_name=True,
+    lacking=frozenset(
+        "ActivityRegularization Conv1DTranspose Cropping1D Cropping3D Identity SpatialDropout2D "
+        "SpatialDropout3D UpSampling1D UpSampling3D ZeroPadding1D ZeroPadding3D".split()
+    ),
+)
 
 DIALECTS = {d.name: d for d in (KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, TFJS)}

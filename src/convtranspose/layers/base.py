@@ -8,6 +8,7 @@ between generations of Keras is asked of ``self.dialect``.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -520,6 +521,35 @@ class Layer:
         """A layer with the arguments that :meth:`get_config` gave."""
         return cls(**config)
 
+    # Files
+
+    def save(self, path: str | os.PathLike[str], dialect: Any = None) -> None:
+        """Write it to a file: ``.npz``, ``.keras``, ``.h5`` or TensorFlow.js' ``.json``.
+
+        See :func:`convtranspose.formats.save`.
+        """
+        from convtranspose import formats
+
+        formats.save(self, path, dialect)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write its weights alone: ``.weights.h5`` or legacy ``.h5``.
+
+        See :func:`convtranspose.formats.save_weights`.
+        """
+        from convtranspose import formats
+
+        formats.save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take its weights from a file of any kind: all of them, or none after an error.
+
+        See :func:`convtranspose.formats.load_weights`.
+        """
+        from convtranspose import formats
+
+        formats.load_weights(self, path)
+
     # Copies
 
     def __getstate__(self) -> dict[str, Any]:
@@ -541,9 +571,10 @@ def layer_class(name: str, dialect: Dialect = KERAS3) -> type[Layer]:
     ValueError or TypeError
         As the dialect has it, if there is none; the message lists all there are.
     """
-    if name not in _KNOWN:
+    known = _KNOWN.keys() - dialect.lacking
+    if name not in known:
         raise dialect.errors["layer"](
-            f"unknown layer class {name!r}. Known are: {', '.join(sorted(_KNOWN))}."
+            f"unknown layer class {name!r}. Known are: {', '.join(sorted(known))}."
         )
     return _KNOWN[name].in_dialect(dialect)
 

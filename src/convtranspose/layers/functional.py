@@ -181,7 +181,8 @@ def _is_place(place: Any) -> bool:
         isinstance(place, list)
         and len(place) in (3, 4)
         and isinstance(place[0], str)
-        and all(type(n) is int and n == 0 for n in place[1:3])
+        and type(place[1]) is int  # which use of the layer; that there is only one is checked elsewhere
+        and place[2] == 0
     )
 
 

@@ -335,6 +335,15 @@ class Sequential(Layer):
         keys = self.dialect.model_keys
         return {k: values[k] for k in keys if k != "build_input_shape" or values[k] is not None}
 
+    def to_json(self) -> str:
+        """The configuration as JSON text, as the model's generation writes it; no weights.
+
+        :func:`convtranspose.formats.from_json` reads it.
+        """
+        from convtranspose import formats
+
+        return formats.to_json(self)
+
     @classmethod
     def from_config(
         cls,
