@@ -37,6 +37,7 @@ __all__ = [
     "output_array",
     "padding_rule",
     "problem",
+    "same_type",
     "shape",
     "threads_count",
 ]
@@ -190,9 +191,17 @@ def array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
         if numbers and value.dtype.kind in "fiub":
             value = value.astype(np.float32)
     compute_dtype(value.dtype, name)
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    return value
+    made: np.ndarray[Any, np.dtype[Any]] = value
+    return made if made.dtype.isnative else made.astype(made.dtype.newbyteorder("="))
+
+
+def same_type(name: str, dtype: np.dtype[Any], other: str, other_dtype: np.dtype[Any]) -> None:
+    """Two arrays must have one type."""
+    if dtype != other_dtype:
+        raise TypeError(
+            f"{name} and {other} must have the same type, but {name} is {dtype} and {other} is "
+            f"{other_dtype}. Convert one: {name}.astype('{other_dtype}')."
+        )
 
 
 def algorithm(value: Any) -> str:
@@ -536,8 +545,9 @@ def _overlaps_itself(a: np.ndarray[Any, np.dtype[Any]]) -> bool:
 def _share_memory(a: np.ndarray[Any, np.dtype[Any]], b: np.ndarray[Any, np.dtype[Any]]) -> bool:
     if not np.may_share_memory(a, b):
         return False
+    steps: Any = 10_000  # NumPy's type hints know only its two special values
     try:
-        return bool(np.shares_memory(a, b, max_work=10_000))
+        return bool(np.shares_memory(a, b, max_work=steps))
     except RuntimeError:  # TooHardError: better a needless refusal than a wrong result
         return True
 

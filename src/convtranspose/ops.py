@@ -157,23 +157,14 @@ def conv_transpose(
     >>> conv_transpose(x, np.ones((3, 1, 1), "float32"), strides=2, padding="same").shape
     (1, 4, 1)
     """
-    made = plan(
-        kernel,
-        strides,
-        padding,
-        output_padding,
-        data_format,
-        dilation_rate,
-        groups=groups,
-        bias=bias,
-        activation=activation,
-        algorithm=algorithm,
-    )
+    x, w = args.array(inputs, "inputs"), args.array(kernel, "kernel")
+    args.same_type("inputs", x.dtype, "kernel", w.dtype)
+    opts = args.options(w.shape, strides, padding, output_padding, data_format, dilation_rate, groups)
+    known = args.problem(opts, x.shape)  # before anything is packed
     if out is not None:
-        x = args.array(inputs, "inputs")
-        shape = made.problem(x.shape).output_shape
-        args.output_array(out, shape, made.dtype, [a for a in (x, kernel, bias) if isinstance(a, np.ndarray)])
-    return made(inputs, out=out, threads=threads)
+        sources = [a for a in (x, w, bias) if isinstance(a, np.ndarray)]
+        args.output_array(out, known.output_shape, w.dtype, sources)
+    return Plan("forward", w, opts, bias, activation, algorithm, known)(x, out=out, threads=threads)
 
 
 def conv(
@@ -232,13 +223,13 @@ def conv(
     >>> conv(y, np.ones((3, 1, 1), "float32"), strides=2)[0, :, 0]
     array([3., 9.], dtype=float32)
     """
-    w = args.array(kernel, "kernel")
+    y, w = args.array(inputs, "inputs"), args.array(kernel, "kernel")
+    args.same_type("inputs", y.dtype, "kernel", w.dtype)
     opts = args.options(w.shape, strides, padding, output_padding, data_format, dilation_rate, groups)
+    known = args.adjoint_problem(opts, y.shape)
     if out is not None:
-        y = args.array(inputs, "inputs")
-        shape = args.adjoint_problem(opts, y.shape).input_shape
-        args.output_array(out, shape, w.dtype, (y, w))
-    return Plan("adjoint", w, opts)(inputs, out=out, threads=threads)
+        args.output_array(out, known.input_shape, w.dtype, (y, w))
+    return Plan("adjoint", w, opts, known=known)(y, out=out, threads=threads)
 
 
 def conv_transpose_kernel_gradient(
@@ -295,11 +286,7 @@ def conv_transpose_kernel_gradient(
     array([2., 4., 6.], dtype=float32)
     """
     x, y = args.array(inputs, "inputs"), args.array(outputs, "outputs")
-    if x.dtype != y.dtype:
-        raise TypeError(
-            f"inputs and outputs must have the same type, but inputs is {x.dtype} and outputs is "
-            f"{y.dtype}. Convert one: outputs.astype('{x.dtype}')."
-        )
+    args.same_type("inputs", x.dtype, "outputs", y.dtype)
     known = args.gradient_problem(
         x.shape,
         y.shape,
@@ -353,7 +340,7 @@ def bias_gradient(gradient: Array, data_format: str) -> Array:
     """Gradient to the bias: the gradient to the outputs, summed over all but the channels."""
     channel = 1 if data_format == "channels_first" else gradient.ndim - 1
     others = tuple(n for n in range(gradient.ndim) if n != channel)
-    total = gradient.sum(axis=others, dtype=args.compute_dtype(gradient.dtype, "gradient"))
+    total: Array = gradient.sum(axis=others, dtype=args.compute_dtype(gradient.dtype, "gradient"))
     return total.astype(gradient.dtype)
 
 

@@ -110,6 +110,7 @@ class Plan:
         bias: Any = None,
         activation: str | Callable[[Array], Array] | None = None,
         algorithm: str = "auto",
+        known: args.Problem | None = None,
     ) -> None:
         self.options = options
         self.dtype = kernel.dtype
@@ -127,6 +128,8 @@ class Plan:
             args.algorithm(algorithm),
         )
         self._sizes: dict[tuple[int, ...], args.Problem] = {}
+        if known is not None:
+            self._sizes[known.output_shape if kind == "adjoint" else known.input_shape] = known
 
     def problem(self, input_shape: tuple[int, ...]) -> args.Problem:
         """All sizes of a run on inputs of this shape, checked; remembered for the next call."""
@@ -173,11 +176,7 @@ class Plan:
             ``out``, or a new array.
         """
         x = args.array(inputs, "inputs")
-        if x.dtype != self.dtype:
-            raise TypeError(
-                f"inputs and kernel must have the same type, but inputs is {x.dtype} and kernel is "
-                f"{self.dtype}. Convert one: inputs.astype('{self.dtype}')."
-            )
+        args.same_type("inputs", x.dtype, "kernel", self.dtype)
         known = self.problem(x.shape)
         workers = args.threads_count(threads)
         shape = known.output_shape if self._kind == "forward" else known.input_shape
