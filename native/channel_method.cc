@@ -51,7 +51,9 @@ struct ChannelMethod<T>::Schedule {
   index block[kAxes], blocks[kAxes];
   index panel_run, panel_runs;
   index tasks;
-  index scratch_elements;  // per thread, source window and bias
+  index line_piece;        // positions of a line that pass through the buffer at once
+  index line_elements;     // of that buffer
+  index scratch_elements;  // per thread
 };
 
 template <class T>
@@ -147,7 +149,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
   index extent[kAxes];
   for (int a = 0; a < kAxes; ++a) extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
   const auto window_elements = [&](const index(&block)[kAxes], index images) {
-    index count = images * packing_.src_channels;
+    index count = images * spread<T>(packing_.src_channels);
     for (int a = 0; a < kAxes; ++a) {
       index reach = 0;
       for (const AxisClass& c : packing_.classes[a])
@@ -200,7 +202,11 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
     s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
   s.panel_runs = ceil_div(panels, s.panel_run);
   s.tasks = blocks * s.panel_runs;
-  s.scratch_elements = window_elements(s.block, s.batch_block);
+  const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
+  const index per_position = s.axis[2].dst_step * panel_width;
+  s.line_piece = std::max<index>(2 * largest, (64 << 10) / index(sizeof(T)) / per_position);
+  s.line_elements = (std::min(s.line_piece, s.block[2]) + 1) * per_position;
+  s.scratch_elements = window_elements(s.block, s.batch_block) + s.line_elements;
   return s;
 }
 
@@ -222,17 +228,17 @@ struct Source {
 
 template <class T>
 void copy_row(const KernelTable<T>& table, const T* src, index stride_w, index stride_c, index count,
-              index channels, T* dst) {
-  if (stride_c == 1 && stride_w == channels) {
+              index channels, index pitch, T* dst) {
+  if (stride_c == 1 && stride_w == channels && pitch == channels) {
     std::memcpy(dst, src, sizeof(T) * std::size_t(count * channels));
   } else if (stride_c == 1) {
     for (index w = 0; w < count; ++w)
-      std::memcpy(dst + w * channels, src + w * stride_w, sizeof(T) * std::size_t(channels));
+      std::memcpy(dst + w * pitch, src + w * stride_w, sizeof(T) * std::size_t(channels));
   } else if (stride_w == 1) {
-    table.transpose(src, stride_c, channels, count, dst, channels);
+    table.transpose(src, stride_c, channels, count, dst, pitch);
   } else {
     for (index w = 0; w < count; ++w)
-      for (index c = 0; c < channels; ++c) dst[w * channels + c] = src[w * stride_w + c * stride_c];
+      for (index c = 0; c < channels; ++c) dst[w * pitch + c] = src[w * stride_w + c * stride_c];
   }
 }
 
@@ -270,16 +276,23 @@ void ChannelMethod<T>::run_task(void* context, index task) {
 
   Source<T> source;
   const T* first = ctx.src.data + image * ctx.src.stride_n + group * channels * ctx.src.stride_c;
-  if (ctx.src.stride_c == 1 && !halo) {
+  const index step = ctx.src.stride[2] * plan.axis[2].src_step;
+  const bool spread_out = plan.along_batch || step * index(sizeof(T)) % 4096 != 0;
+  const bool direct = ctx.src.stride_c == 1 && !halo && spread_out;
+  const index pitch = spread<T>(channels);
+  index window = images * pitch;
+  for (int a = 0; a < kAxes; ++a) window *= hi[a] - lo[a];
+  if (direct) window = 0;
+  T* const copy = static_cast<T*>(scratch(sizeof(T) * std::size_t(window + plan.line_elements + 64)));
+  if (direct) {
     source.base = first;
     source.stride_n = ctx.src.stride_n;
     for (int a = 0; a < kAxes; ++a) source.stride[a] = ctx.src.stride[a];
   } else {
-    source.stride[2] = channels;
+    source.stride[2] = pitch;
     source.stride[1] = (hi[2] - lo[2]) * source.stride[2];
     source.stride[0] = (hi[1] - lo[1]) * source.stride[1];
     source.stride_n = (hi[0] - lo[0]) * source.stride[0];
-    T* copy = static_cast<T*>(scratch(sizeof(T) * std::size_t(images * source.stride_n + 64)));
     const index inside = std::max<index>(lo[2], 0);
     const index inside_end = std::max(inside, std::min(hi[2], plan.axis[2].src_size));
     T* to = copy;
@@ -288,11 +301,11 @@ void ChannelMethod<T>::run_task(void* context, index task) {
         for (index h = lo[1]; h < hi[1]; ++h, to += source.stride[1]) {
           const T* from = first + n * ctx.src.stride_n + d * ctx.src.stride[0] + h * ctx.src.stride[1] +
                           inside * ctx.src.stride[2];
-          const std::size_t before = std::size_t((inside - lo[2]) * channels);
-          const std::size_t after = std::size_t((hi[2] - inside_end) * channels);
+          const std::size_t before = std::size_t((inside - lo[2]) * pitch);
+          const std::size_t after = std::size_t((hi[2] - inside_end) * pitch);
           std::memset(to, 0, sizeof(T) * before);
           copy_row((*self.packing_.table), from, ctx.src.stride[2], ctx.src.stride_c, inside_end - inside,
-                   channels, to + before);
+                   channels, pitch, to + before);
           std::memset(to + source.stride[1] - after, 0, sizeof(T) * after);
         }
     source.base = copy - lo[0] * source.stride[0] - lo[1] * source.stride[1] - lo[2] * source.stride[2];
@@ -303,6 +316,9 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   const std::size_t most = std::size_t(self.taps_);
   src_offset.reserve(most);
   weight_offset.reserve(most);
+
+  T* const buffer = copy + window;  // (positions, panel)
+  const bool planar = !plan.along_batch && dst.stride_c != 1 && dst.stride[2] == 1;
 
   ChannelTile<T> tile;
   tile.channels = channels;
@@ -316,92 +332,123 @@ void ChannelMethod<T>::run_task(void* context, index task) {
     const index channel = group * self.packing_.dst_channels + panel.first;
     for (index c = 0; c < width; ++c) bias[c] = ctx.bias && c < panel.columns ? ctx.bias[channel + c] : T(0);
     tile.columns = panel.columns;
+    tile.dst_stride_c = dst.stride_c;
     tile.weights = self.weights_.data() + group * self.packing_.group_weights + panel.weights;
     const auto* kernels = self.packing_.table->channel[panel.vectors - 1];
     const index largest = self.packing_.table->max_positions[panel.vectors - 1];
     const index slice = channels * width;  // packed weights of one tap
 
-    for (const Phase& pd : plan.axis[0].phases)
-      for (const Phase& ph : plan.axis[1].phases)
-        for (const Phase& pw : plan.axis[2].phases) {
-          index d0, d1, h0, h1, w0, w1;
-          plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
-          plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
-          plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
-          if (d0 >= d1 || h0 >= h1 || w0 >= w1) continue;
-          index covered0 = w0, covered1 = w1;
-          plan.axis[2].covered(pw, covered0, covered1);
-          const index nh = index(ph.cls->taps.size()), nw = index(pw.cls->taps.size());
-          const index nd = index(pd.cls->taps.size());
-          // Taps of the phases before this one, in packing order.
-          const index phase_taps =
-              pd.cls->taps_before * self.packing_.shape.k[1] * self.packing_.shape.k[2] +
-              nd * (ph.cls->taps_before * self.packing_.shape.k[2] + nh * pw.cls->taps_before);
-
-          const auto collect = [&](index jd, index jh, index jw, bool check_w) {
-            src_offset.clear();
-            weight_offset.clear();
-            for (index td = 0; td < nd; ++td) {
-              const index sd = plan.axis[0].source(pd, pd.cls->taps[std::size_t(td)], jd);
-              if (sd < 0 || sd >= plan.axis[0].src_size) continue;
-              for (index th = 0; th < nh; ++th) {
-                const index sh = plan.axis[1].source(ph, ph.cls->taps[std::size_t(th)], jh);
-                if (sh < 0 || sh >= plan.axis[1].src_size) continue;
-                for (index tw = 0; tw < nw; ++tw) {
-                  const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
-                  if (check_w && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
-                  src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] + sw * source.stride[2]);
-                  weight_offset.push_back((phase_taps + (td * nh + th) * nw + tw) * slice);
-                }
-              }
+    // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.
+    const auto line = [&](const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index w0,
+                          index w1, T* row, index dst_step) {
+      const index nd = index(pd.cls->taps.size()), nh = index(ph.cls->taps.size());
+      const index nw = index(pw.cls->taps.size());
+      // Taps of the phases before this one, in packing order.
+      const index before = pd.cls->taps_before * self.packing_.shape.k[1] * self.packing_.shape.k[2] +
+                           nd * (ph.cls->taps_before * self.packing_.shape.k[2] + nh * pw.cls->taps_before);
+      const auto collect = [&](index jw, bool check_w) {
+        src_offset.clear();
+        weight_offset.clear();
+        for (index td = 0; td < nd; ++td) {
+          const index sd = plan.axis[0].source(pd, pd.cls->taps[std::size_t(td)], jd);
+          if (sd < 0 || sd >= plan.axis[0].src_size) continue;
+          for (index th = 0; th < nh; ++th) {
+            const index sh = plan.axis[1].source(ph, ph.cls->taps[std::size_t(th)], jh);
+            if (sh < 0 || sh >= plan.axis[1].src_size) continue;
+            for (index tw = 0; tw < nw; ++tw) {
+              const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
+              if (check_w && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
+              src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] + sw * source.stride[2]);
+              weight_offset.push_back((before + (td * nh + th) * nw + tw) * slice);
             }
-            tile.taps = index(src_offset.size());
-            tile.src_offset = src_offset.data();
-            tile.weight_offset = weight_offset.data();
-          };
-
-          for (index jd = d0; jd < d1; ++jd)
-            for (index jh = h0; jh < h1; ++jh) {
-              T* row = dst.data + image * dst.stride_n + channel * dst.stride_c +
-                       (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
-                       (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1] + pw.dst0 * dst.stride[2];
-              const index dst_step = plan.axis[2].dst_step * dst.stride[2];
-              if (plan.along_batch) {
-                tile.src_stride = source.stride_n;
-                tile.dst_stride = dst.stride_n;
-                for (index jw = w0; jw < w1; ++jw) {
-                  collect(jd, jh, jw, true);
-                  const index size = self.finite_ ? tile_size(images, largest) : 1;
-                  for (index n = 0; n < images; n += size) {
-                    const index m = std::min(size, images - n);
-                    tile.src = source.base + n * source.stride_n;
-                    tile.dst = row + jw * dst_step + n * dst.stride_n;
-                    kernels[m - 1](tile);
-                  }
-                }
-                continue;
-              }
-              tile.dst_stride = dst_step;
-              tile.src_stride = plan.axis[2].src_step * source.stride[2];
-              const auto tiles = [&](index begin, index end) {
-                if (begin >= end) return;
-                const index size = tile_size(end - begin, largest);
-                for (index j = begin; j < end; j += size) {
-                  const index m = std::min(size, end - j);
-                  tile.src = source.base + j * tile.src_stride;
-                  tile.dst = row + j * dst_step;
-                  kernels[m - 1](tile);
-                }
-              };
-              collect(jd, jh, 0, false);
-              tiles(covered0, covered1);
-              if (covered0 > w0 || covered1 < w1) {  // where no input reaches: the bias alone
-                tile.taps = 0;
-                tiles(w0, covered0);
-                tiles(std::max(covered0, covered1), w1);
-              }
-            }
+          }
         }
+        tile.taps = index(src_offset.size());
+        tile.src_offset = src_offset.data();
+        tile.weight_offset = weight_offset.data();
+      };
+      if (plan.along_batch) {
+        tile.src_stride = source.stride_n;
+        tile.dst_stride = dst.stride_n;
+        const index size = self.finite_ ? tile_size(images, largest) : 1;
+        for (index jw = w0; jw < w1; ++jw) {
+          collect(jw, true);
+          for (index n = 0; n < images; n += size) {
+            tile.src = source.base + n * source.stride_n;
+            tile.dst = row + jw * dst_step + n * dst.stride_n;
+            kernels[std::min(size, images - n) - 1](tile);
+          }
+        }
+        return;
+      }
+      tile.dst_stride = dst_step;
+      tile.src_stride = plan.axis[2].src_step * source.stride[2];
+      const auto tiles = [&](index begin, index end) {
+        if (begin >= end) return;
+        const index size = tile_size(end - begin, largest);
+        for (index j = begin; j < end; j += size) {
+          tile.src = source.base + j * tile.src_stride;
+          tile.dst = row + j * dst_step;
+          kernels[std::min(size, end - j) - 1](tile);
+        }
+      };
+      index covered0 = w0, covered1 = w1;
+      plan.axis[2].covered(pw, covered0, covered1);
+      collect(0, false);
+      tiles(covered0, covered1);
+      if (covered0 > w0 || covered1 < w1) {  // where no input reaches: the bias alone
+        tile.taps = 0;
+        tiles(w0, covered0);
+        tiles(std::max(covered0, covered1), w1);
+      }
+    };
+
+    for (const Phase& pd : plan.axis[0].phases)
+      for (const Phase& ph : plan.axis[1].phases) {
+        index d0, d1, h0, h1, w0, w1;
+        plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
+        plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
+        const auto at = [&](index jd, index jh) {
+          return dst.data + image * dst.stride_n + channel * dst.stride_c +
+                 (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
+                 (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
+        };
+        if (!planar) {
+          for (const Phase& pw : plan.axis[2].phases) {
+            plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
+            for (index jd = d0; jd < d1; ++jd)
+              for (index jh = h0; jh < h1; ++jh)
+                line(pd, ph, pw, jd, jh, w0, w1, at(jd, jh) + pw.dst0 * dst.stride[2],
+                     plan.axis[2].dst_step * dst.stride[2]);
+          }
+          continue;
+        }
+        // Planar destinations: all phases of a piece of a line meet in a buffer, channels last, and leave it
+        // transposed.
+        tile.dst_stride_c = 1;
+        tile.columns = width;
+        for (index jd = d0; jd < d1; ++jd)
+          for (index jh = h0; jh < h1; ++jh)
+            for (index piece = q[2]; piece < q_stop[2]; piece += plan.line_piece) {
+              const index stop = std::min(piece + plan.line_piece, q_stop[2]);
+              index o_begin = INT64_MAX, o_end = 0;
+              for (const Phase& pw : plan.axis[2].phases) {
+                plan.axis[2].range(pw, piece, stop, w0, w1);
+                if (w0 >= w1) continue;
+                o_begin = std::min(o_begin, pw.dst0 + w0 * plan.axis[2].dst_step);
+                o_end = std::max(o_end, pw.dst0 + (w1 - 1) * plan.axis[2].dst_step + 1);
+              }
+              if (o_begin >= o_end) continue;
+              for (const Phase& pw : plan.axis[2].phases) {
+                plan.axis[2].range(pw, piece, stop, w0, w1);
+                if (w0 < w1)
+                  line(pd, ph, pw, jd, jh, w0, w1, buffer + (pw.dst0 - o_begin) * width,
+                       plan.axis[2].dst_step * width);
+              }
+              self.packing_.table->transpose(buffer, width, o_end - o_begin, panel.columns,
+                                             at(jd, jh) + o_begin, dst.stride_c);
+            }
+      }
   }
 }
 

@@ -49,13 +49,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
     reason = "one channel per group, channels last: element-wise along the channels";
     return make_depthwise_method(shape, kernel, path);
   }
-  if (rows_fit && dst * 4 <= lanes * 3) {
-    reason = std::to_string(dst) + " output channels per group would leave most of a vector of " +
+  const index vectors = (dst + lanes - 1) / lanes;
+  if (rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3) {
+    reason = std::to_string(dst) + " output channels per group would leave much of the vectors of " +
              std::to_string(lanes) + " empty";
-    return make_row_method(shape, kernel, path);
-  }
-  if (rows_fit && shape.channels_first && src * dst <= 64 * 64) {
-    reason = "channels first with few channels: rows are contiguous as they are";
     return make_row_method(shape, kernel, path);
   }
   reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);

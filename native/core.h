@@ -141,6 +141,9 @@ struct KernelTable {
   void (*winograd_output[3][3][3])(const WinogradOutput<T>&);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside
   void (*transpose)(const T* src, index src_stride, index rows, index columns, T* dst, index dst_stride);
+  // (rows, count) with row stride -> rows with zeros before and after
+  void (*pad_rows)(const T* src, index src_stride, index rows, index before, index count, index after, T* dst,
+                   index dst_stride);
   // dst[n * j + r] = rows[r][j] for r < n: n rows become one
   void (*interleave)(const T* const* rows, index n, index count, T* dst);
   double (*fma_chain)(index iterations);  // returns something that depends on every sum

@@ -254,17 +254,19 @@ void RowMethod<T>::copy_window(const Schedule& plan, const T* src, const View<co
       }
       const T* from = src + sd * view.stride[0] + sh * view.stride[1] + (w0 + inside) * view.stride[2];
       const index count = inside_end - inside;
+      if (view.stride[2] == 1) {
+        table_.pad_rows(from, view.stride_c, channels, inside, count, width - inside_end, row, plan.plane);
+        continue;
+      }
+      if (view.stride_c == 1)
+        table_.transpose(from, view.stride[2], count, channels, row + inside, plan.plane);
       for (index c = 0; c < channels; ++c) {
         T* line = row + c * plan.plane;
-        clear(line, inside);
-        clear(line + inside_end, width - inside_end);
-        if (view.stride[2] == 1)
-          std::memcpy(line + inside, from + c * view.stride_c, sizeof(T) * std::size_t(count));
-        else if (view.stride_c != 1)
+        for (index w = 0; w < inside; ++w) line[w] = 0;
+        for (index w = inside_end; w < width; ++w) line[w] = 0;
+        if (view.stride_c != 1)
           for (index j = 0; j < count; ++j) line[inside + j] = from[c * view.stride_c + j * view.stride[2]];
       }
-      if (view.stride[2] != 1 && view.stride_c == 1)
-        table_.transpose(from, view.stride[2], count, channels, row + inside, plan.plane);
     }
 }
 

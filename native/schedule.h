@@ -138,6 +138,13 @@ inline index block_budget() {
   return std::clamp<index>(l2 / 3, 64 << 10, 512 << 10);
 }
 
+// Elements between neighbouring positions of scratch memory. A distance of whole pages' fractions would put
+// all positions of a tile into the same few sets of the first cache; one more line spreads them.
+template <class T>
+index spread(index channels) {
+  return channels * index(sizeof(T)) % 1024 == 0 ? channels + 64 / index(sizeof(T)) : channels;
+}
+
 // Balanced tiles: 16 positions by at most 14 are 8 + 8, not 14 + 2.
 inline index tile_size(index count, index largest) { return ceil_div(count, ceil_div(count, largest)); }
 

@@ -137,8 +137,9 @@ struct Winograd<T>::Schedule {
   AxisSchedule axis[kAxes];
   index tiles[kAxes], block[kAxes], blocks[kAxes];
   index batch_block, batch_blocks, panel_run, panel_runs, tasks;
-  index padded;  // source channels, rounded up to whole vectors
-  index window[kAxes], window_elements, point_elements, product_elements;
+  index rounded;  // source channels, rounded up to whole vectors
+  index padded;   // the same, spread out for the cache
+  index window[kAxes], window_elements, point_elements, product_elements, line_elements;
   index block_tiles;
 };
 
@@ -147,7 +148,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call) const 
   Schedule s;
   const ChannelPacking<T>& p = packing_;
   const index lanes = p.table->lanes;
-  s.padded = ceil_div(p.src_channels, lanes) * lanes;
+  s.rounded = ceil_div(p.src_channels, lanes) * lanes;
+  s.padded = spread<T>(s.rounded);
   index points = 1, image_tiles = 1;
   for (int a = 0; a < kAxes; ++a) {
     s.axis[a] = schedule_axis(p.shape.kind, call.axes[a], p.classes[a]);
@@ -200,6 +202,10 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call) const 
   index products = 1;
   for (int a = 0; a < kAxes; ++a) products *= input_kind_[a] == 0 ? 1 : 3;
   s.product_elements = products * s.block_tiles * 2 * lanes;
+  // Destinations of a block, for planar arrays: they leave the buffer transposed.
+  s.line_elements = call.dst.stride_c != 1 ? s.batch_block * 2 * lanes : 0;
+  for (int a = 0; a < kAxes; ++a)
+    s.line_elements *= s.block[a] * (input_kind_[a] == 0 ? 1 : 2) * s.axis[a].dst_step;
   return s;
 }
 
@@ -235,10 +241,12 @@ void Winograd<T>::run_task(void* context, index task) {
   const index images = std::min(plan.batch_block, call.src.n - image);
   const index tiles = images * count[0] * count[1] * count[2];
 
-  const index needed = plan.window_elements + plan.point_elements + plan.product_elements;
+  const index needed =
+      plan.window_elements + plan.point_elements + plan.product_elements + plan.line_elements;
   T* const window = static_cast<T*>(scratch(sizeof(T) * std::size_t(needed)));
   T* const points = window + plan.window_elements;
   T* const products = points + plan.point_elements;
+  T* const lines = products + plan.product_elements;  // (image, d, h, w, panel)
 
   // The zero-padded window, channels last and rounded up to whole vectors.
   index size[kAxes], stride[kAxes], lo[kAxes];
@@ -259,7 +267,7 @@ void Winograd<T>::run_task(void* context, index task) {
         T* row = window + n * stride_n + d * stride[0] + h * stride[1];
         const index sd = lo[0] + d, sh = lo[1] + h;
         const bool empty = sd < 0 || sd >= call.src.size[0] || sh < 0 || sh >= call.src.size[1];
-        if (empty || inside > 0 || inside_end < size[2] || plan.padded > p.src_channels ||
+        if (empty || inside > 0 || inside_end < size[2] || plan.rounded > p.src_channels ||
             call.src.stride_c != 1)
           std::memset(row, 0, sizeof(T) * std::size_t(stride[1]));
         if (empty || inside == inside_end) continue;
@@ -280,7 +288,7 @@ void Winograd<T>::run_task(void* context, index task) {
       }
 
   WinogradInput<T> in;
-  in.channels = plan.padded;
+  in.channels = plan.rounded;
   in.point_stride = tiles * plan.padded;
   for (int a = 0; a < kAxes; ++a) in.stride[a] = stride[a];
   const auto transform = table.winograd_input[self.input_kind_[0]][self.input_kind_[1]][self.input_kind_[2]];
@@ -306,9 +314,25 @@ void Winograd<T>::run_task(void* context, index task) {
   product.src_offset = product.weight_offset = &zero_offset;
   product.bias = zeros;
   product.dst_stride_c = 1;
+  // Destinations of the block, [o_begin, o_end) per axis: in the array, or in the buffer of a planar one.
+  const bool planar = call.dst.stride_c != 1 && call.dst.stride[2] == 1;
+  index o_begin[kAxes], o_count[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    o_begin[a] = INT64_MAX;
+    index o_end = 0;
+    for (const Phase& phase : plan.axis[a].phases) {
+      index begin, end;
+      plan.axis[a].range(phase, q[a], q[a] + count[a] * (plain[a] ? 1 : 2), begin, end);
+      if (begin >= end) continue;
+      o_begin[a] = std::min(o_begin[a], phase.dst0 + begin * plan.axis[a].dst_step);
+      o_end = std::max(o_end, phase.dst0 + (end - 1) * plan.axis[a].dst_step + 1);
+    }
+    o_count[a] = std::max<index>(o_end - o_begin[a], 0);
+  }
+  if (o_count[0] * o_count[1] * o_count[2] == 0) return;
+
   WinogradOutput<T> out;
   out.bias = bias;
-  out.stride_c = call.dst.stride_c;
 
   for (index pn = panel_begin; pn < panel_end; ++pn) {
     const Panel& panel = p.panels[std::size_t(pn)];
@@ -317,7 +341,16 @@ void Winograd<T>::run_task(void* context, index task) {
     for (index c = 0; c < width; ++c)
       bias[c] = call.bias && c < panel.columns ? call.bias[channel + c] : T(0);
     product.columns = product.dst_stride = width;
-    out.columns = panel.columns;
+    out.columns = planar ? width : panel.columns;
+    out.stride_c = planar ? 1 : call.dst.stride_c;
+    const index to_stride[kAxes] = {planar ? o_count[1] * o_count[2] * width : call.dst.stride[0],
+                                    planar ? o_count[2] * width : call.dst.stride[1],
+                                    planar ? width : call.dst.stride[2]};
+    const index to_stride_n = planar ? o_count[0] * to_stride[0] : call.dst.stride_n;
+    T* const array = call.dst.data + image * call.dst.stride_n + channel * call.dst.stride_c;
+    T* const to =
+        planar ? lines - o_begin[0] * to_stride[0] - o_begin[1] * to_stride[1] - o_begin[2] * to_stride[2]
+               : array;
     out.vectors = panel.vectors;
     out.point_stride = tiles * width;
     const T* weights =
@@ -355,7 +388,7 @@ void Winograd<T>::run_task(void* context, index task) {
                 }
               }
           const auto restore = table.winograd_output[kind[0]][kind[1]][kind[2]];
-          for (int a = 0; a < kAxes; ++a) out.stride[a] = plan.axis[a].dst_step * call.dst.stride[a];
+          for (int a = 0; a < kAxes; ++a) out.stride[a] = plan.axis[a].dst_step * to_stride[a];
           // Which of the two destinations of a tile exist, per axis.
           const auto exist = [&](int a, index t, index& j) {
             j = plan.axis[a].q_begin + (first[a] + t) * (plain[a] ? 1 : 2) - phase[a]->q0;
@@ -363,7 +396,6 @@ void Winograd<T>::run_task(void* context, index task) {
             const unsigned next = !plain[a] && j + 1 >= 0 && j + 1 < phase[a]->count;
             return here | next << 1;
           };
-          T* const base = call.dst.data + image * call.dst.stride_n + channel * call.dst.stride_c;
           tile = 0;
           for (index n = 0; n < images; ++n)
             for (index d = 0; d < count[0]; ++d) {
@@ -377,15 +409,24 @@ void Winograd<T>::run_task(void* context, index task) {
                   out.valid = (vd & 1 ? plane : 0) | (vd & 2 ? plane << 4 : 0);
                   if (!out.valid) continue;
                   out.src = products + tile * width;
-                  out.dst = base + n * call.dst.stride_n +
-                            (phase[0]->dst0 + jd * plan.axis[0].dst_step) * call.dst.stride[0] +
-                            (phase[1]->dst0 + jh * plan.axis[1].dst_step) * call.dst.stride[1] +
-                            (phase[2]->dst0 + jw * plan.axis[2].dst_step) * call.dst.stride[2];
+                  out.dst = to + n * to_stride_n +
+                            (phase[0]->dst0 + jd * plan.axis[0].dst_step) * to_stride[0] +
+                            (phase[1]->dst0 + jh * plan.axis[1].dst_step) * to_stride[1] +
+                            (phase[2]->dst0 + jw * plan.axis[2].dst_step) * to_stride[2];
                   restore(out);
                 }
               }
             }
         }
+    if (!planar) continue;
+    for (index n = 0; n < images; ++n)
+      for (index d = 0; d < o_count[0]; ++d)
+        for (index h = 0; h < o_count[1]; ++h)
+          table.transpose(lines + n * to_stride_n + d * to_stride[0] + h * to_stride[1], width, o_count[2],
+                          panel.columns,
+                          array + n * call.dst.stride_n + (o_begin[0] + d) * call.dst.stride[0] +
+                              (o_begin[1] + h) * call.dst.stride[1] + o_begin[2],
+                          call.dst.stride_c);
   }
 }
 
@@ -399,8 +440,8 @@ bool Winograd<T>::run(const Call<T>& call) const {
 template <class T>
 index Winograd<T>::workspace_bytes(const Call<T>& call) const {
   const Schedule s = schedule(call);
-  return workers(call.threads, s.tasks) * (s.window_elements + s.point_elements + s.product_elements) *
-         index(sizeof(T));
+  return workers(call.threads, s.tasks) *
+         (s.window_elements + s.point_elements + s.product_elements + s.line_elements) * index(sizeof(T));
 }
 
 template <class T>

@@ -66,6 +66,7 @@ KernelTable<T> make() {
   add_winograd<T>(t);
   t.depthwise = depthwise_kernel<T>;
   t.transpose = transpose<T>;
+  t.pad_rows = pad_rows<T>;
   t.interleave = interleave<T>;
   t.fma_chain = fma_chain<T>;
   t.fma_chain_flops = 2 * kPeakChains * Simd<T>::lanes;

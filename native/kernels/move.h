@@ -5,34 +5,80 @@
 
 namespace {
 
-template <class T, int N>
+// One square block, as many rows as a vector has lanes: rows n and n + half interleave into rows 2n and
+// 2n + 1, and after log2(lanes) rounds the block is its own transpose.
+template <class T>
 inline void transpose_block(const T* src, ct::index src_stride, T* dst, ct::index dst_stride) {
-  // Rows of N: the compiler turns the constant-size double loop into shuffles.
-  T block[N][N];
+  constexpr int lanes = Simd<T>::lanes;
+#if defined(__clang__)
+  T block[lanes][lanes];
+#pragma GCC unroll 16
+  for (int r = 0; r < lanes; ++r)
+    for (int c = 0; c < lanes; ++c) block[c][r] = src[r * src_stride + c];
+#pragma GCC unroll 16
+  for (int r = 0; r < lanes; ++r) store(dst + r * dst_stride, load(block[r]));
+#else
+  typedef decltype(Vec<T>{} < Vec<T>{}) Mask;
+  Mask low, high;
+  for (int n = 0; n < lanes; ++n) {
+    low[n] = n / 2 + (n % 2) * lanes;
+    high[n] = lanes / 2 + n / 2 + (n % 2) * lanes;
+  }
+  Vec<T> row[lanes], next[lanes];
+#pragma GCC unroll 16
+  for (int n = 0; n < lanes; ++n) row[n] = load(src + n * src_stride);
+#pragma GCC unroll 4
+  for (int half = lanes; half > 1; half /= 2) {
 #pragma GCC unroll 8
-  for (int r = 0; r < N; ++r)
-#pragma GCC unroll 8
-    for (int c = 0; c < N; ++c) block[c][r] = src[r * src_stride + c];
-#pragma GCC unroll 8
-  for (int r = 0; r < N; ++r)
-#pragma GCC unroll 8
-    for (int c = 0; c < N; ++c) dst[r * dst_stride + c] = block[r][c];
+    for (int n = 0; n < lanes / 2; ++n) {
+      next[2 * n] = __builtin_shuffle(row[n], row[n + lanes / 2], low);
+      next[2 * n + 1] = __builtin_shuffle(row[n], row[n + lanes / 2], high);
+    }
+#pragma GCC unroll 16
+    for (int n = 0; n < lanes; ++n) row[n] = next[n];
+  }
+#pragma GCC unroll 16
+  for (int n = 0; n < lanes; ++n) store(dst + n * dst_stride, row[n]);
+#endif
 }
 
 template <class T>
 void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                ct::index dst_stride) {
-  constexpr int n = 8;
-  ct::index c = 0;
-  for (; c + n <= columns; c += n) {
-    ct::index r = 0;
-    for (; r + n <= rows; r += n)
-      transpose_block<T, n>(src + r * src_stride + c, src_stride, dst + c * dst_stride + r, dst_stride);
-    for (; r < rows; ++r)
-      for (int k = 0; k < n; ++k) dst[(c + k) * dst_stride + r] = src[r * src_stride + c + k];
+  constexpr int lanes = Simd<T>::lanes;
+  if (rows < lanes || columns < lanes) {
+    for (ct::index c = 0; c < columns; ++c)
+      for (ct::index r = 0; r < rows; ++r) dst[c * dst_stride + r] = src[r * src_stride + c];
+    return;
   }
-  for (; c < columns; ++c)
-    for (ct::index r = 0; r < rows; ++r) dst[c * dst_stride + r] = src[r * src_stride + c];
+  // The last block of a side ends at its edge and writes some numbers a second time.
+  for (ct::index c = 0;;) {
+    for (ct::index r = 0;;) {
+      transpose_block(src + r * src_stride + c, src_stride, dst + c * dst_stride + r, dst_stride);
+      if (r + lanes >= rows) break;
+      r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
+    }
+    if (c + lanes >= columns) break;
+    c = c + 2 * lanes <= columns ? c + lanes : columns - lanes;
+  }
+}
+
+// Rows of `count` numbers between zeros.
+template <class T>
+void pad_rows(const T* src, ct::index src_stride, ct::index rows, ct::index before, ct::index count,
+              ct::index after, T* dst, ct::index dst_stride) {
+  constexpr int lanes = Simd<T>::lanes;
+  for (ct::index r = 0; r < rows; ++r, src += src_stride, dst += dst_stride) {
+    for (ct::index n = 0; n < before; ++n) dst[n] = 0;
+    T* to = dst + before;
+    if (count >= lanes) {
+      for (ct::index n = 0; n + lanes <= count; n += lanes) store(to + n, load(src + n));
+      store(to + count - lanes, load(src + count - lanes));
+    } else {
+      for (ct::index n = 0; n < count; ++n) to[n] = src[n];
+    }
+    for (ct::index n = 0; n < after; ++n) to[count + n] = 0;
+  }
 }
 
 #if defined(__clang__)
