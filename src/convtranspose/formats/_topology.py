@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from convtranspose._builtins import snake_keys
+from convtranspose import activations
+from convtranspose._builtins import camel_case, snake_keys
 from convtranspose.dialects import KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, TFJS, Dialect
 from convtranspose.errors import FormatError
 from convtranspose.formats._parts import Part
@@ -180,6 +181,9 @@ def _as_tfjs(kind: str, config: Mapping[str, Any], dialect: Dialect) -> Mapping[
     """What TensorFlow.js makes of a configuration: keys that it does not know do not count."""
     if kind == "InputLayer" and config.get("batch_input_shape") is None:
         raise FormatError("An InputLayer should be passed either a `batchInputShape` or an `inputShape`.")
+    named = config.get("activation")
+    if isinstance(named, str) and named not in activations.names(dialect):
+        config = {**config, "activation": camel_case(named)}  # its files spell enumerations in snake case
     if not kind.endswith("Transpose"):
         return config
     known = {*dialect.layer_keys, *dialect.conv_keys, *dialect.extra_arguments}

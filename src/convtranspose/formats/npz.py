@@ -7,7 +7,7 @@ document as bytes::
     {"format": "convtranspose", "version": 1, "dialect": "keras3",
      "model": {"name": ..., "layers": [...], ...}, "metadata": {...}}
 
-where ``model`` is what ``Sequential.get_config`` gives.
+where ``model`` is what ``Sequential.get_config`` or ``Functional.get_config`` gives.
 
 A file is data, never code: no pickle, no class but the known layers. Members must be stored
 uncompressed, so that nothing can grow beyond the size of the file; an array must have exactly the
@@ -23,22 +23,31 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from convtranspose._files import replacing
-from convtranspose.dialects import DIALECTS, Dialect
+from convtranspose.dialects import DIALECTS
 from convtranspose.errors import FormatError
-from convtranspose.layers import Layer, Sequential, Variable
-from convtranspose.layers.serialization import deserialize
+from convtranspose.formats._parts import (
+    Part,
+    Stored,
+    Supply,
+    joined,
+    parsed,
+    plain_array,
+    reading,
+    short_name,
+)
+from convtranspose.formats._topology import parts
+from convtranspose.layers import Sequential
 
 __all__ = ["metadata", "read", "recognises", "write"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _CONFIG = "config"
-_MOST_DEPTH = 16  # models inside models
 _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile)
 """What ``zipfile`` and ``json`` raise over damaged files."""
 
@@ -112,14 +121,8 @@ def _named(model: Sequential, prefix: str = "") -> Iterator[tuple[str, Array]]:
         if isinstance(layer, Sequential):
             yield from _named(layer, f"{prefix}{number}/")
             continue
-        for w in layer.weights:
-            name = w.path.rsplit("/", 1)[-1].removesuffix(layer.dialect.weight_suffix)
-            yield f"{prefix}{number}/{name}", _plain(w.value)
-
-
-def _plain(value: Array) -> Array:
-    # bfloat16 is not NumPy's own; float32 holds its values exactly.
-    return value if value.dtype.kind == "f" and value.dtype.isbuiltin == 1 else value.astype(np.float32)
+        for weight in layer.weights:
+            yield f"{prefix}{number}/{short_name(weight)}", plain_array(weight.value)
 
 
 def read(path: str | os.PathLike[str]) -> Sequential:
@@ -140,21 +143,16 @@ def read(path: str | os.PathLike[str]) -> Sequential:
     FormatError
         If the file is damaged, contradictory or of another kind.
     """
-    document, arrays = _contents(Path(path))
-    try:
-        model = _sequential(document["model"], DIALECTS[document["dialect"]], arrays)
-        if not model.built:
-            raise ValueError("the shape of its inputs is missing")
-    except FormatError as error:
-        _refuse(path, error)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
-        # Whatever a configuration can be wrong about ends in one of these inside the constructors.
-        _refuse(path, f"its configuration does not make a model: {error!r}")
-    if arrays:
-        _refuse(path, f"it holds arrays that no layer asks for: {', '.join(arrays)}")
-    for layer in model.submodules:
-        layer.__dict__.pop("add_weight", None)
-    return model
+    with reading(path):
+        document, arrays = _contents(Path(path))
+        config, dialect = document.get("model"), DIALECTS.get(str(document.get("dialect")))
+        if dialect is None:
+            raise FormatError(f"it is written in the unknown dialect {document.get('dialect')!r}.")
+        if not isinstance(config, dict):
+            raise FormatError("its configuration does not make a model: it is not an object.")
+        kind = "Functional" if "input_layers" in config else "Sequential"
+        tree = parts({"class_name": kind, "config": config}, dialect)
+        return joined(tree, lambda part: _place(arrays, part))
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -165,49 +163,30 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     FormatError
         If the file is damaged or of another kind.
     """
-    found = _contents(Path(path))[0].get("metadata", {})
-    if not isinstance(found, dict):
-        _refuse(path, "its metadata is not a JSON object")
+    with reading(path):
+        found = _contents(Path(path))[0].get("metadata", {})
+        if not isinstance(found, dict):
+            raise FormatError("its metadata is not a JSON object.")
+        return found
+
+
+def _place(arrays: dict[str, Array], model: Part, prefix: str = "") -> dict[int, Supply]:
+    """Which arrays belong to which layer: ``number/weight``, models inside models ``number/number/...``."""
+    found: dict[int, Supply] = {}
+    for number, part in enumerate(model.parts):
+        place = f"{prefix}{number}/"
+        if part.layer is None:
+            found |= _place(arrays, part, place)
+            continue
+        own = [name for name in arrays if name.rpartition("/")[0] == place[:-1]]
+        found[id(part)] = Supply({n.rpartition("/")[2]: _stored(n, arrays.pop(n)) for n in own})
+    if arrays and not prefix:
+        raise FormatError(f"it holds arrays that no layer asks for: {', '.join(arrays)}.")
     return found
 
 
-def _refuse(path: str | os.PathLike[str], reason: object) -> NoReturn:
-    raise FormatError(f"{os.fspath(path)} is not a usable model file: {reason}.") from None
-
-
-def _sequential(
-    config: dict[str, Any], dialect: Dialect, arrays: dict[str, Array], prefix: str = ""
-) -> Sequential:
-    if prefix.count("/") > _MOST_DEPTH:
-        raise ValueError(f"models inside models reach deeper than {_MOST_DEPTH}")
-    model = Sequential.in_dialect(dialect)(name=config["name"], trainable=config.get("trainable", True))
-    for item in config["layers"]:
-        place = f"{prefix}{len(model.layers)}/"
-        if item["class_name"] == "Sequential":
-            model.add(_sequential(item["config"], dialect, arrays, place))
-            continue
-        layer = deserialize(item, dialect=dialect)
-        if layer.weights or layer.submodules:
-            raise ValueError(f"layer {layer.name!r} has weights before they are read")
-        _fill_from(layer, arrays, place)
-        model.add(layer)
-    return model
-
-
-def _fill_from(layer: Layer, arrays: dict[str, Array], place: str) -> None:
-    """Let a layer that is not built yet take its weights from a file, shapes checked first."""
-    add = layer.add_weight
-
-    def add_weight(name: str, shape: Any, initializer: Any = None, **options: Any) -> Variable:
-        array = arrays.pop(place + name, None)
-        if array is None or array.shape != tuple(shape):
-            got = "the file has no such array" if array is None else f"the file holds {array.shape}"
-            raise FormatError(
-                f"weight {place + name!r} of layer {layer.name!r} has the shape {tuple(shape)}, but {got}"
-            )
-        return add(name, shape, lambda _shape, dtype=None: array, **options)
-
-    layer.add_weight = add_weight  # type: ignore[method-assign]
+def _stored(name: str, array: Array) -> Stored:
+    return Stored(name, array.shape, lambda: array)
 
 
 def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -226,15 +205,15 @@ def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         text = arrays.pop(_CONFIG, None)
         if text is None or text.dtype != np.uint8 or any(a.dtype.kind != "f" for a in arrays.values()):
             raise ValueError("it must hold config, which is bytes, and floating-point numbers")
-        document = json.loads(text.tobytes())
-        if not isinstance(document, dict) or document.get("format") != "convtranspose":
+        document = parsed(text.tobytes(), _CONFIG)
+        if document.get("format") != "convtranspose":
             raise ValueError("its config is not a document of this format")
         if document.get("version") != 1:
             raise ValueError(
                 f"it has version {document.get('version')!r} of the format, and this release reads version 1"
             )
     except _DAMAGE as error:
-        _refuse(path, f"{str(error) or type(error).__name__}".rstrip("."))
+        raise FormatError(f"{str(error) or type(error).__name__}".rstrip(".") + ".") from None
     return document, arrays
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -265,13 +265,13 @@ def write(model: Layer, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        If it holds what cannot be written there.
+        If TensorFlow.js has no words for it: ``output_padding``, or a layer like ``Conv1DTranspose``.
 
     Warns
     -----
     UserWarning
-        If TensorFlow.js would refuse the file or compute something else: it drops ``output_padding``
-        and has no ``Conv1DTranspose``. This library reads the file as it was meant.
+        The same for a model of Keras 2, which is written as it is: TensorFlow.js would refuse the file or
+        compute something else, but this library reads it as it was meant.
     """
     path = _json(path)
     arrays = []
@@ -285,7 +285,11 @@ def write(model: Layer, path: str | os.PathLike[str]) -> None:
     else:
         topology = to_json(under(model, TFJS))
         by = {"generatedBy": f"TensorFlow.js tfjs-layers v{TFJS.version}", "convertedBy": None}
-    _warn(model)
+    lost = list(_lost(model))
+    if lost and not keras2:
+        raise ValueError(f"{'; '.join(lost)}. Save it as .npz or .keras.")
+    for words in lost:
+        warnings.warn(f"{words}.", UserWarning, stacklevel=4)
     layers = model.layers if isinstance(model, Sequential) else [model]
     for layer in sorted(layers, key=lambda one: one.name) if keras2 else layers:  # as an .h5 file lists them
         for name, variable in weight_paths(under(layer, TFJS)):
@@ -306,14 +310,14 @@ def write(model: Layer, path: str | os.PathLike[str]) -> None:
         file.write(json.dumps(found).encode())
 
 
-def _warn(model: Layer) -> None:
+def _lost(model: Layer) -> Iterator[str]:
+    """What TensorFlow.js would refuse or drop of a model, in words."""
     for layer in model.submodules or (model,):
         if type(layer).__name__ in TFJS.lacking:
-            what = f"is a {type(layer).__name__}, which TensorFlow.js does not have"
-        elif (extra := getattr(layer, "output_padding", None)) is not None:
-            what = f"has output_padding={extra}, which TensorFlow.js drops"
-        elif "Transpose" in type(layer).__name__ and max(rate := getattr(layer, "dilation_rate", (1,))) > 1:
-            what = f"has dilation_rate={rate}, which TensorFlow.js drops"
-        else:
+            yield f"layer {layer.name!r} is a {type(layer).__name__}, which TensorFlow.js does not have"
+        if "Transpose" not in type(layer).__name__:
             continue
-        warnings.warn(f"layer {layer.name!r} {what}.", UserWarning, stacklevel=3)
+        for key, nothing in (("output_padding", (None,)), ("dilation_rate", ((1,), (1, 1), (1, 1, 1)))):
+            value = getattr(layer, key, nothing[0])
+            if value not in nothing:
+                yield f"layer {layer.name!r} has {key}={value}, which TensorFlow.js drops"
