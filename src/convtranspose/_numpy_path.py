@@ -23,6 +23,11 @@ def _channels_last(a: Array, layout: str) -> Array:
     return np.moveaxis(a, 1, -1) if layout == "channels_first" else a
 
 
+def _quiet() -> np.errstate:
+    """Infinities and NaN pass through silently, as they do in the native kernels."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def _windows(axis: Axis) -> list[tuple[int, int, slice, slice, int]]:
     """For every phase and tap of one axis: ``(first, count, positions, inputs, tap)``."""
     rows = []
@@ -80,7 +85,7 @@ class Operator:
         per_phase = 1
         for size, s in zip(sizes, geometry.strides, strict=True):
             per_phase *= -(-size // s) if self._kind == "forward" else size
-        return 2 * per_phase * self._weights.shape[-1] * self._groups * self._weights.itemsize
+        return int(2 * per_phase * self._weights.shape[-1] * self._groups * self._weights.itemsize)
 
     def explain(self, geometry: Geometry, batch: int) -> str:
         """One line: what runs and why."""
@@ -91,13 +96,14 @@ class Operator:
         if not out.size:
             return
         x, out = _channels_last(x, self._layout), _channels_last(out, self._layout)
-        for image, result in zip(x, out, strict=True):  # bounds the scratch memory
-            if self._kind == "forward":
-                self._forward(image, result, geometry)
-            else:
-                self._adjoint(image, result, geometry)
-        if bias is not None:
-            out += bias
+        with _quiet():
+            for image, result in zip(x, out, strict=True):  # bounds the scratch memory
+                if self._kind == "forward":
+                    self._forward(image, result, geometry)
+                else:
+                    self._adjoint(image, result, geometry)
+            if bias is not None:
+                out += bias
 
     def _split(self, a: Array) -> Array:
         return a.reshape(*a.shape[:-1], self._groups, 1, a.shape[-1] // self._groups)
@@ -150,5 +156,6 @@ def kernel_gradient(
         xs = x[(slice(None), *source)].reshape(-1, groups, ci)
         ys = y[(slice(None), *target)].reshape(-1, groups, co)
         tap = tuple(r[4] for r in row)
-        for g in range(groups):
-            out[tap][:, g * ci : (g + 1) * ci] += ys[:, g].T @ xs[:, g]
+        with _quiet():
+            for g in range(groups):
+                out[tap][:, g * ci : (g + 1) * ci] += ys[:, g].T @ xs[:, g]
