@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["clear_session", "name_scope", "scoped", "snake_case", "unique_name"]
+__all__ = ["at_clear", "clear_session", "name_scope", "scoped", "snake_case", "unique_name"]
 
 _BOUNDARY = re.compile(r"(?<!^)(?=[A-Z][a-z0-9])|(?<=[a-z])(?=[A-Z])")
 _used: Counter[tuple[str, str]] = Counter()
+_to_clear: list[Callable[[], None]] = []
 _scope: ContextVar[tuple[str, ...]] = ContextVar("_scope", default=())
 
 
@@ -41,6 +42,13 @@ def unique_name(base: str, family: str = "keras3", first: int = 0) -> str:
 def clear_session() -> None:
     """Start all automatic names again, as ``keras.backend.clear_session`` does."""
     _used.clear()
+    for clear in _to_clear:
+        clear()
+
+
+def at_clear(clear: Callable[[], None]) -> None:
+    """Have :func:`clear_session` call this too: for faces that keep names of their own."""
+    _to_clear.append(clear)
 
 
 @contextmanager
