@@ -71,5 +71,5 @@ $(VENV)/.test: $(SOURCES) | compiler $(BIN)/python
 
 # The tools alone: they need neither the package nor a compiler.
 $(VENV)/.tools: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install -q 'ruff>=0.14,<0.15' 'mypy>=1.18' 'clang-format>=21,<22' 'build>=1.2'
+	$(BIN)/pip install -q 'ruff>=0.17,<0.18' 'mypy>=1.18' 'clang-format>=21,<22' 'build>=1.2'
 	@touch $@
