@@ -90,9 +90,7 @@ def conv_transpose(
     x, w = np.asarray(inputs, np.float64), np.asarray(kernel, np.float64)
     if data_format == "channels_first":
         x = np.moveaxis(x, 1, -1)
-    terms, sizes = _terms(
-        x.shape[1:-1], w.shape[:-2], strides, padding, output_padding, dilation_rate
-    )
+    terms, sizes = _terms(x.shape[1:-1], w.shape[:-2], strides, padding, output_padding, dilation_rate)
     ci, co = w.shape[-1] // groups, w.shape[-2]
     y = np.zeros((x.shape[0], *sizes, co * groups))
     for taps, source, target in terms:

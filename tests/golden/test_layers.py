@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import groupby
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import pytest
 
 import convtranspose.layers
 from convtranspose import reference, tf_keras
+from convtranspose.compat import v1
+from convtranspose.dialects import TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, Dialect
 from convtranspose.layers import Layer, clear_session
 from golden_cases import (
     Case,
@@ -29,10 +32,19 @@ from golden_cases import (
     unused_patterns,
 )
 
+
+def of_v1(dialect: Dialect) -> SimpleNamespace:
+    made = (v1.layers.Conv2DTranspose, v1.layers.Conv3DTranspose)
+    return SimpleNamespace(**{cls.__name__: cls.in_dialect(dialect) for cls in made})
+
+
 FACES: dict[str, Any] = {
     "tf24_keras_layers": tf_keras.generation("2.4").layers,
     "tf29_keras_layers": tf_keras.generation("2.9").layers,
     "tfkeras221_keras_layers": tf_keras.generation("2.21").layers,
+    "tf24_v1_layers": of_v1(TF_KERAS_2_4),
+    "tf29_v1_layers": of_v1(TF_KERAS_2_9),
+    "tfkeras221_v1_layers": of_v1(TF_KERAS_2_21),
     "keras3_layers_jax": convtranspose.layers,
     "keras3_layers_tensorflow": convtranspose.layers,
     "keras3_layers_torch": convtranspose.layers,

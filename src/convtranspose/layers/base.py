@@ -573,9 +573,7 @@ def layer_class(name: str, dialect: Dialect = KERAS3) -> type[Layer]:
     """
     known = _KNOWN.keys() - dialect.lacking
     if name not in known:
-        raise dialect.errors["layer"](
-            f"unknown layer class {name!r}. Known are: {', '.join(sorted(known))}."
-        )
+        raise dialect.errors["layer"](f"unknown layer class {name!r}. Known are: {', '.join(sorted(known))}.")
     return _KNOWN[name].in_dialect(dialect)
 
 
