@@ -81,6 +81,12 @@ GISTS = [  # what a recorded message is about -> what ours must say
     (r"to a TensorFlow DType|Cannot convert .* to a mixed precision|`type_value`", r"dtype must be the name"),
     (r"Expected floating point type|must be a float dtype", r"must be of a floating-point type"),
     (r"Expected the 2 dimensions of the `dilation_rate`", r"dilation_rate must be the same on both axes"),
+    (r"initializer passed is not valid", r"the shape of weight"),
+    (
+        r"to be a \w+ tensor but is a|Incompatible type conversion",
+        r"inputs must be \w+, the type of the layer",
+    ),
+    (r"name for name_scope must be a string", r"name must be a string"),
     (r"requires arguments to have the same dtypes", r"inputs must be float32"),
     (r"Size of out_backprop doesn't match .* spatial_dim", r"output_padding must be at least 0|strides must"),
     (r"filter depth must be strictly", r"at least one channel"),
@@ -127,6 +133,7 @@ def described(layer: Layer) -> dict[str, Any]:
     spec = layer.input_spec
     assert spec is not None
     found: dict[str, Any] = {name: getattr(layer, name) for name in DESCRIBED}
+    found["dtype"] = str(layer.dtype)  # as recorded; layers of v1 may have none yet
     found["config"] = layer.get_config()
     suffixed = layer.dialect.named_by_path
     found["weights"] = [
@@ -139,7 +146,7 @@ def described(layer: Layer) -> dict[str, Any]:
 
 DESCRIBED = (
     *("name", "built", "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate"),
-    *("output_padding", "groups", "use_bias", "rank", "trainable", "dtype"),
+    *("output_padding", "groups", "use_bias", "rank", "trainable"),
 )
 
 

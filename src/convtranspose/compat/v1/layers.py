@@ -166,9 +166,11 @@ class _Scoped(BaseConvTranspose, abstract=True):
                 f"layer was built in another one. Call it there, or make a new layer."
             )
         if self._scope is None:
-            named = self._reuse or not isinstance(self._base_name, str)
-            asked, default = (self._base_name, None) if named else (None, self._base_name)
-            with variable_scope(asked, default) as self._scope:
+            if not isinstance(self._base_name, str):
+                raise ValueError(
+                    f"name must be a string, because a scope is called so. Got {self._base_name!r}."
+                )
+            with variable_scope(self._base_name if self._reuse else None, self._base_name) as self._scope:
                 pass
 
     def prepare(self, inputs: Any) -> Array:
@@ -182,11 +184,17 @@ class _Scoped(BaseConvTranspose, abstract=True):
             self._enter()
         return super().prepare(inputs)
 
+    def _cast(self, inputs: Any) -> Array:
+        array = args.array(inputs, "inputs")
+        if not self._autocast and array.dtype != self._policy.compute:
+            raise _wrong_type(array.dtype, self.compute_dtype)
+        return super()._cast(array)
+
     def _placed(self, inputs: SymbolicTensor) -> SymbolicTensor:
         self._take_dtype(inputs.dtype)
         self._enter()
-        if inputs.dtype != self.compute_dtype:
-            raise ValueError(f"inputs must be {self.compute_dtype}, the layer's type. Got {inputs.dtype}.")
+        if not self._autocast and inputs.dtype != self.compute_dtype:
+            raise _wrong_type(inputs.dtype, self.compute_dtype)
         return super()._placed(inputs)
 
     def build_for(self, input_shape: Shape) -> None:
@@ -225,6 +233,8 @@ class _Scoped(BaseConvTranspose, abstract=True):
         graph, scope = self._graph, self._scope
         assert graph is not None
         assert scope is not None
+        if None in shape:
+            raise ValueError(f"the shape of weight {name!r} must hold integers. Got {tuple(shape)}.")
         path = f"{scope.name}/{name}" if scope.name else name
         kind = self.variable_dtype if dtype is None else str(dtype)
         made = graph.shared(path, tuple(shape), kind, self._reuse or scope.reuse)
@@ -269,6 +279,13 @@ class _Scoped(BaseConvTranspose, abstract=True):
         # A copy has variables of its own, outside of all graphs.
         scope = None if self._scope is None else VariableScope(self._scope.name)
         return {**super().__getstate__(), "_graph": None, "_scope": scope}
+
+
+def _wrong_type(given: Any, wanted: str) -> ValueError:
+    return ValueError(
+        f"inputs must be {wanted}, the type of the layer, which casts nothing. Got {given}. Convert them: "
+        f"inputs.astype({wanted!r})."
+    )
 
 
 def _penalty(regularizer: Callable[[Any], Any], variable: Variable) -> Callable[[], list[Any]]:
