@@ -74,7 +74,7 @@ class Operator:
         # (*k, groups, from, to): one product per tap serves all groups
         order = (-2, -1, -3) if kind == "forward" else (-2, -3, -1)
         lead = tuple(range(kernel.ndim - 2))
-        self._weights = np.ascontiguousarray(split.transpose(*lead, *(split.ndim + n for n in order)))
+        self._weights = split.transpose(*lead, *(split.ndim + n for n in order)).copy()
         self._kind = kind
         self._groups = groups
         self._layout = layout

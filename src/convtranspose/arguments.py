@@ -584,7 +584,7 @@ def output_array(
 
 
 def bias_vector(bias: Any, c_out: int, dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """``bias`` as a contiguous vector of the computing type, or ``None``."""
+    """A copy of ``bias`` as a contiguous vector of the computing type, or ``None``."""
     if bias is None:
         return None
     vector = array(bias, "bias")
@@ -592,4 +592,4 @@ def bias_vector(bias: Any, c_out: int, dtype: np.dtype[Any]) -> np.ndarray[Any, 
         raise ValueError(
             f"bias must have the shape ({c_out},), one number per output channel. Got {vector.shape}."
         )
-    return np.ascontiguousarray(vector, dtype)
+    return np.array(vector, dtype)  # a plan keeps its own

@@ -4,6 +4,8 @@ Bad arguments raise the built-in ``ValueError`` and ``TypeError``; only what a c
 tell apart from those has a class here.
 """
 
+from __future__ import annotations
+
 __all__ = ["FormatError", "MissingDependencyError"]
 
 
@@ -30,3 +32,7 @@ class MissingDependencyError(ImportError):
             f"Install it with: pip install 'convtranspose[{extra}]'",
             name=package,
         )
+        self._given = (package, extra, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingDependencyError], tuple[str, str, str]]:
+        return type(self), self._given  # by the arguments, not by the message made of them
