@@ -216,19 +216,11 @@ TFJS = Dialect(
     objects_named_by_module=False,
     dtype_as_name=True,
     lacking=frozenset(
-        [
-            "ActivityRegularization",
-            "Conv1DTranspose",
-            "Cropping1D",
-            "Cropping3D",
-            "Identity",
-            "SpatialDropout2D",
-            "SpatialDropout3D",
-            "UpSampling1D",
-            "UpSampling3D",
-            "ZeroPadding1D",
-            "ZeroPadding3D",
-        ]
+        (
+            *("ActivityRegularization", "Conv1DTranspose", "Cropping1D", "Cropping3D", "Identity"),
+            *("SpatialDropout2D", "SpatialDropout3D", "UpSampling1D", "UpSampling3D"),
+            *("ZeroPadding1D", "ZeroPadding3D"),
+        )
     ),
 )
 
