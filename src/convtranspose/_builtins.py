@@ -261,7 +261,7 @@ def object_form(
 def function_form(function: Any, what: str, dialect: Dialect) -> Any:
     """A plain function as configuration: its name, which the reader must know."""
     name = getattr(function, "__name__", None)
-    if name is not None and not dialect.objects_named_by_module:
+    if name is not None and dialect.family == "tf_keras":
         return name
     if name is None or name == "<lambda>" or dialect.family == "tfjs":
         raise ValueError(
