@@ -237,6 +237,29 @@ def test_the_scope_initializes_and_regularizes() -> None:
     assert random.bias.value.any()
 
 
+def test_penalties_of_scope_and_layer_both_count() -> None:
+    with v1.variable_scope("s", regularizer=np.max, reuse=v1.AUTO_REUSE):
+        made = v1.layers.Conv2DTranspose(
+            2, 3, kernel_initializer="ones", kernel_regularizer=np.sum, name="up"
+        )
+        made(X)
+    with v1.variable_scope("s", regularizer=np.max, reuse=True):
+        sharing = v1.layers.Conv2DTranspose(2, 3, kernel_regularizer=np.sum, _reuse=True, name="up")
+        sharing(X)
+    assert sharing.kernel is made.kernel
+    assert [float(loss) for loss in v1.get_regularization_losses()] == [1, 90, 0]
+    assert [float(loss) for loss in made.losses] == [90]
+    assert sharing.losses == []
+
+
+def test_frozen_variables_stay_frozen() -> None:
+    layer = v1.layers.Conv2DTranspose(2, 3, trainable=False, kernel_regularizer=np.sum)
+    layer(X)
+    layer.trainable = True
+    assert (layer.trainable_weights, len(layer.non_trainable_weights), len(layer.losses)) == ([], 2, 1)
+    assert v1.trainable_variables() == []
+
+
 def test_collections() -> None:
     layer = v1.layers.Conv2DTranspose(
         2, 3, kernel_initializer="ones", kernel_regularizer=np.sum, activity_regularizer=np.sum

@@ -73,6 +73,7 @@ class _Scoped(BaseConvTranspose, abstract=True):
     ) -> None:
         self._scope: VariableScope | None = None
         self._graph: Graph | None = None
+        self._shared: set[int] = set()  # which of its variables other layers made
         self._reuse: Reuse = kwargs.pop("_reuse", None)
         scope = kwargs.pop("_scope", None)
         self._dtype_open = kwargs.get("dtype") is None
@@ -212,6 +213,7 @@ class _Scoped(BaseConvTranspose, abstract=True):
         """
         self._take_dtype(None)
         self._enter()
+        self._shared.clear()
         assert self._graph is not None
         with self._graph.undone_after_error():
             super().build(input_shape)
@@ -239,8 +241,10 @@ class _Scoped(BaseConvTranspose, abstract=True):
         kind = self.variable_dtype if dtype is None else str(dtype)
         made = graph.shared(path, tuple(shape), kind, self._reuse or scope.reuse)
         if made is not None:
+            self._shared.add(len(self._variables))
             self._variables.append(made)
             return made
+        trainable = trainable and self.trainable  # for good: setting it later changes nothing
         made = super().add_weight(
             name,
             shape,
@@ -252,12 +256,18 @@ class _Scoped(BaseConvTranspose, abstract=True):
         )
         made.name = made.path = path + self.dialect.weight_suffix
         graph.variables[path] = made
-        if not (trainable and self.trainable):
+        if not trainable:
             graph.frozen.add(path)
-        penalty = regularizer or scope.regularizer
-        if penalty is not None:
-            graph.penalties.append(_penalty(penalty, made))
+        for penalty in (scope.regularizer, regularizer):
+            if penalty is not None:
+                graph.penalties.append(_penalty(penalty, made))
         return made
+
+    @property
+    def losses(self) -> list[Any]:
+        """Losses of the last call, then penalties of the weights it made; those of a scope are not here."""
+        own = (v for i, v in enumerate(self._variables) if i not in self._shared)
+        return [*self._losses, *(v.regularizer(v.value) for v in own if v.regularizer is not None)]
 
     def apply(self, inputs: Any) -> Any:
         """The same as a call."""
@@ -321,7 +331,7 @@ class Conv2DTranspose(_Scoped, _layers.Conv2DTranspose, abstract=True):
     kernel_constraint, bias_constraint : str, callable or dict, optional
         Applied by :meth:`apply_constraints`.
     trainable : bool, default True
-        Whether its variables join :func:`~convtranspose.compat.v1.trainable_variables`.
+        Whether its variables join :func:`~convtranspose.compat.v1.trainable_variables`: for good.
     name : str, optional
         Its name, and that of its scope where that is free.
     **kwargs

@@ -53,8 +53,10 @@ class VariableScope:
         Its full name, ``""`` outside of all scopes.
     reuse : bool, AUTO_REUSE or None
         Whether variables in it must exist already, may, or must not.
-    initializer, regularizer : callable or None
+    initializer : callable or None
         For variables that bring none of their own.
+    regularizer : callable or None
+        From a variable's value to a penalty.
     """
 
     name: str = ""
@@ -156,6 +158,8 @@ def in_default_graph() -> bool:
 def reset_default_graph() -> None:
     """Forget the variables and scopes of the graph that is there without ``with``.
 
+    That graph keeps all variables until then, whoever made them; one of your own goes with its last user.
+
     Examples
     --------
     >>> from convtranspose.compat import v1
@@ -187,8 +191,8 @@ def variable_scope(
         Whether variables must exist (true), may exist (``AUTO_REUSE``), or must not. Inner scopes
         inherit it.
     initializer, regularizer : callable, optional
-        For variables that bring none of their own; inherited. The penalty joins
-        :func:`get_regularization_losses`.
+        Inherited. The initializer is for variables that bring none of their own; the penalty of each
+        variable joins :func:`get_regularization_losses`, beside its own.
 
     Yields
     ------
@@ -263,6 +267,9 @@ def trainable_variables() -> list[Variable]:
 
 def get_regularization_losses() -> list[Any]:
     """The penalties of the open graph, for the weights as they are and the outputs of the last calls.
+
+    Where a layer is called twice, TensorFlow counts the outputs of both; here the last ones replace the
+    others, because a layer may be called any number of times.
 
     Examples
     --------
