@@ -62,7 +62,17 @@ def compute_fans(
 
 
 class Initializer(Builtin):
-    """Base class: a subclass gives ``__call__``, and ``get_config`` where it has arguments."""
+    """Base class: a subclass gives ``__call__``, and ``get_config`` where it has arguments.
+
+    Examples
+    --------
+    >>> class Ramp(Initializer):
+    ...     def __call__(self, shape, dtype=None):
+    ...         return np.arange(np.prod(shape), dtype=dtype or "float32").reshape(shape)
+    >>> Ramp()((2, 2))
+    array([[0., 1.],
+           [2., 3.]], dtype=float32)
+    """
 
     def __call__(self, shape: Shape, dtype: DType = None) -> Array:
         """Values for a weight.

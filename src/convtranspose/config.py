@@ -100,6 +100,12 @@ def set_floatx(value: str) -> None:
     ------
     ValueError
         If it is none of them.
+
+    Examples
+    --------
+    >>> set_floatx("float64"); floatx()
+    'float64'
+    >>> set_floatx("float32")
     """
     _current().floatx = _one_of("floatx", value, _FLOATS)
 
@@ -121,6 +127,12 @@ def set_image_data_format(value: str) -> None:
     ------
     ValueError
         If it is none of them.
+
+    Examples
+    --------
+    >>> set_image_data_format("channels_first"); image_data_format()
+    'channels_first'
+    >>> set_image_data_format("channels_last")
     """
     _current().image_data_format = _one_of("image_data_format", value, _LAYOUTS)
 
@@ -141,6 +153,12 @@ def set_epsilon(value: float) -> None:
     ------
     ValueError
         If it is no number.
+
+    Examples
+    --------
+    >>> set_epsilon(1e-3); epsilon()
+    0.001
+    >>> set_epsilon(1e-7)
     """
     _current().epsilon = _number("epsilon", value)
 

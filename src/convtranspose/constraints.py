@@ -322,5 +322,9 @@ def deserialize(
 
 
 def classes(dialect: Dialect = KERAS3) -> Mapping[str, Callable[..., Any]]:
-    """Everything a generation knows by name: name to what makes the object."""
+    """Everything a generation knows by name: name to what makes the object.
+
+    >>> classes()["max_norm"](3).get_config()
+    {'max_value': 3, 'axis': 0}
+    """
     return _REGISTRY.names[dialect.name]

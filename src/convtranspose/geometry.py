@@ -119,7 +119,15 @@ def output_length(
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """One kernel index of a phase, and how far back in the input it reads."""
+    """One kernel index of a phase, and how far back in the input it reads.
+
+    Attributes
+    ----------
+    index : int
+        Which tap of the kernel.
+    shift : int
+        Output ``s * q + residue`` reads input ``q - shift``.
+    """
 
     index: int
     shift: int
@@ -127,7 +135,15 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The outputs ``s * q + residue`` of one axis, in full coordinates, and the taps they get."""
+    """The outputs ``s * q + residue`` of one axis, in full coordinates, and the taps they get.
+
+    Attributes
+    ----------
+    residue : int
+        From 0 to ``s - 1``.
+    taps : tuple of Tap
+        At least one; their sum is the output.
+    """
 
     residue: int
     taps: tuple[Tap, ...]

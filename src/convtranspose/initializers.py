@@ -293,5 +293,9 @@ def deserialize(
 
 
 def classes(dialect: Dialect = KERAS3) -> Mapping[str, Callable[..., Any]]:
-    """Everything a generation knows by name: name to what makes the object."""
+    """Everything a generation knows by name: name to what makes the object.
+
+    >>> classes()["constant"](3.0)((2,))
+    array([3., 3.], dtype=float32)
+    """
     return _REGISTRY.names[dialect.name]

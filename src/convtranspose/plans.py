@@ -82,6 +82,19 @@ class Plan:
 
     Made by :func:`convtranspose.plan`. Immutable; may be used by many threads at once.
 
+    Parameters
+    ----------
+    kind : {"forward", "adjoint"}
+        The transposed convolution, or its adjoint.
+    kernel : ndarray, shape (*k, c_out // groups, c_in)
+        The weights; a packed copy is kept.
+    options : Options
+        The checked arguments.
+    bias, activation, algorithm
+        As in :func:`convtranspose.conv_transpose`.
+    known : Problem, optional
+        Sizes that have been checked already.
+
     Attributes
     ----------
     options : Options

@@ -151,12 +151,12 @@ def save(model: Any, path: str | os.PathLike[str], dialect: Any = None) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> from convtranspose.layers import Conv1DTranspose, Sequential
-    >>> model = Sequential([Conv1DTranspose(1, 3, strides=2, input_shape=(None, 1))])
+    >>> from convtranspose.layers import Conv2DTranspose, Sequential
+    >>> model = Sequential([Conv2DTranspose(1, 3, strides=2, input_shape=(None, None, 1))])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(model, f"{folder}/model.json")
     ...     load(folder).output_shape
-    (None, None, 1)
+    (None, None, None, 1)
     """
     file = Path(path)
     module = _of_name(file)

@@ -151,6 +151,13 @@ class ELU(_Fixed):
         Where the outputs end below.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import ELU
+    >>> ELU(alpha=2.0)(np.array([[-100.0, 3.0]], "float32"))
+    array([[-2.,  3.]], dtype=float32)
     """
 
     keys = "alpha"
@@ -169,6 +176,13 @@ class Softmax(_Fixed):
         Along which.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import Softmax
+    >>> Softmax()(np.array([[1.0, 1.0]], "float32"))
+    array([[0.5, 0.5]], dtype=float32)
     """
 
     keys = "axis"

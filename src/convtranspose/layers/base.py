@@ -98,6 +98,16 @@ class Layer:
         Whether it has its weights.
     input_spec : InputSpec or None
         What it wants of its input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import Layer
+    >>> class Twice(Layer):
+    ...     def call(self, inputs):
+    ...         return 2 * inputs
+    >>> Twice()(np.ones((1, 2), "float32"))
+    array([[2., 2.]], dtype=float32)
     """
 
     dialect: ClassVar[Dialect] = KERAS3

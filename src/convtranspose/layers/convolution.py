@@ -218,6 +218,14 @@ class Conv1D(_Conv):
         As in :class:`Conv2D`.
     kernel_constraint, bias_constraint, **kwargs
         As in :class:`Conv2D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import Conv1D
+    >>> layer = Conv1D(2, 3, padding="causal", input_shape=(5, 4))
+    >>> layer(np.ones((1, 5, 4), "float32")).shape
+    (1, 5, 2)
     """
 
     rank = 1
@@ -291,6 +299,13 @@ class Conv3D(_Conv):
         As in :class:`Conv2D`.
     kernel_constraint, bias_constraint, **kwargs
         As in :class:`Conv2D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import Conv3D
+    >>> Conv3D(2, 3, strides=2)(np.ones((1, 5, 7, 9, 4), "float32")).shape
+    (1, 2, 3, 4, 2)
     """
 
     rank = 3

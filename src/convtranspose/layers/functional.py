@@ -31,6 +31,12 @@ class Functional(Sequential):
         Whether an optimizer changes the weights.
     name : str, optional
         Its name; an automatic one where it is left out.
+
+    Examples
+    --------
+    >>> from convtranspose.layers import Conv1DTranspose, Functional, InputLayer
+    >>> Functional([InputLayer((5, 1)), Conv1DTranspose(2, 4, strides=2, padding="same")]).output_shape
+    (None, 10, 2)
     """
 
     keras_modules: ClassVar[Mapping[str, str]] = {
@@ -234,6 +240,13 @@ def Model(  # noqa: N802 - Keras' name
     ------
     ValueError
         If ``outputs`` does not come from ``inputs``.
+
+    Examples
+    --------
+    >>> from convtranspose.layers import Conv1DTranspose, Input, Model
+    >>> x = Input((5, 1))
+    >>> Model(x, Conv1DTranspose(2, 4, strides=2, padding="same")(x)).output_shape
+    (None, 10, 2)
     """
     line: list[Layer] = []
     place: SymbolicTensor | None = outputs

@@ -79,6 +79,13 @@ class Dropout(_Noise):
     ------
     ValueError
         If ``rate`` is not between 0 and 1; at a call with ``training=True``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import Dropout
+    >>> Dropout(0.5)(np.ones((2, 3), "float32")).sum().item()
+    6.0
     """
 
     keys = "rate seed noise_shape"
@@ -94,7 +101,15 @@ class Dropout(_Noise):
 
 
 class AlphaDropout(Dropout):
-    """In use, the identity, as :class:`Dropout`."""
+    """In use, the identity, as :class:`Dropout`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import AlphaDropout
+    >>> AlphaDropout(0.5)(np.ones((2, 3), "float32")).sum().item()
+    6.0
+    """
 
     family_keys: ClassVar[Mapping[str, str]] = {"tf_keras": "rate seed"}
 
@@ -110,6 +125,13 @@ class GaussianDropout(_Noise):
         Of the random numbers.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import GaussianDropout
+    >>> GaussianDropout(0.5)(np.ones((2, 3), "float32")).sum().item()
+    6.0
     """
 
     keys = "rate seed"
@@ -132,6 +154,13 @@ class GaussianNoise(_Noise):
         Of the random numbers.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import GaussianNoise
+    >>> GaussianNoise(0.5)(np.ones((2, 3), "float32")).sum().item()
+    6.0
     """
 
     keys = "stddev seed"
@@ -156,6 +185,13 @@ class SpatialDropout1D(_Noise):
         Found in files of Keras 2.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import SpatialDropout1D
+    >>> SpatialDropout1D(0.5)(np.ones((1, 2, 3), "float32")).sum().item()
+    6.0
     """
 
     keys = "rate seed"
@@ -179,6 +215,13 @@ class SpatialDropout2D(SpatialDropout1D):
         As in :class:`SpatialDropout1D`.
     data_format : {"channels_last", "channels_first"}, optional
         Where the channels stand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import SpatialDropout2D
+    >>> SpatialDropout2D(0.5)(np.ones((1, 2, 3, 1), "float32")).sum().item()
+    6.0
     """
 
     keys = "rate seed data_format"
@@ -189,7 +232,15 @@ class SpatialDropout2D(SpatialDropout1D):
 
 
 class SpatialDropout3D(SpatialDropout2D):
-    """In use, the identity, as :class:`SpatialDropout2D`; for volumes."""
+    """In use, the identity, as :class:`SpatialDropout2D`; for volumes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import SpatialDropout3D
+    >>> SpatialDropout3D(0.5)(np.ones((1, 2, 3, 1, 1), "float32")).sum().item()
+    6.0
+    """
 
 
 class ActivityRegularization(Identity):
@@ -201,6 +252,15 @@ class ActivityRegularization(Identity):
         Factors of the sums of magnitudes and of squares.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import ActivityRegularization
+    >>> layer = ActivityRegularization(l1=0.5)
+    >>> y = layer(np.array([[1.0, -3.0]], "float32"))
+    >>> [float(loss) for loss in layer.losses]
+    [2.0]
     """
 
     keys = "l1 l2"

@@ -40,7 +40,18 @@ def unique_name(base: str, family: str = "keras3", first: int = 0) -> str:
 
 
 def clear_session() -> None:
-    """Start all automatic names again, as ``keras.backend.clear_session`` does."""
+    """Start all automatic names again, as ``keras.backend.clear_session`` does.
+
+    Examples
+    --------
+    >>> from convtranspose.layers import Conv1DTranspose, clear_session
+    >>> clear_session()
+    >>> [Conv1DTranspose(1, 1).name for _ in range(2)]
+    ['conv1d_transpose', 'conv1d_transpose_1']
+    >>> clear_session()
+    >>> Conv1DTranspose(1, 1).name
+    'conv1d_transpose'
+    """
     _used.clear()
     for clear in _to_clear:
         clear()
@@ -55,6 +66,18 @@ def at_clear(clear: Callable[[], None]) -> None:
 def name_scope(name: str) -> Iterator[None]:
     """Name weights that are made inside ``name/...``; scopes nest, an empty name adds nothing.
 
+    Parameters
+    ----------
+    name : str
+        What stands before the slash.
+
+    Returns
+    -------
+    context manager
+        For a ``with`` statement.
+
+    Examples
+    --------
     >>> with name_scope("decoder"), name_scope("up"):
     ...     scoped("kernel")
     'decoder/up/kernel'

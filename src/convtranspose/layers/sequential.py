@@ -32,6 +32,12 @@ class InputLayer(Layer):
         Its name.
     batch_shape, batch_input_shape : tuple, optional
         Shape with the batch, instead of ``shape``: the spellings of Keras 3 and Keras 2 files.
+
+    Examples
+    --------
+    >>> from convtranspose.layers import Conv1DTranspose, InputLayer, Sequential
+    >>> Sequential([InputLayer((5, 1)), Conv1DTranspose(2, 4, strides=2)]).output_shape
+    (None, 12, 2)
     """
 
     def __init__(

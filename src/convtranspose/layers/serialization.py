@@ -69,6 +69,12 @@ def deserialize(
     ------
     ValueError or TypeError
         If the class is unknown, as the generation has it, or an argument breaks its rule.
+
+    Examples
+    --------
+    >>> from convtranspose.layers import Conv1DTranspose, deserialize, serialize
+    >>> deserialize(serialize(Conv1DTranspose(2, 4, strides=2))).strides
+    (2,)
     """
     name = config.get("class_name")
     inner = config.get("config")

@@ -232,6 +232,13 @@ class ZeroPadding1D(_Padding):
         Where the channels stand.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import ZeroPadding1D
+    >>> ZeroPadding1D((1, 2))(np.ones((1, 2, 1), "float32"))[0, :, 0]
+    array([0., 1., 1., 0., 0.], dtype=float32)
     """
 
     rank = 1
@@ -263,7 +270,20 @@ class ZeroPadding2D(_Padding):
 
 
 class ZeroPadding3D(_Padding):
-    """Zeros around volumes: :class:`ZeroPadding2D` with three spatial axes."""
+    """Zeros around volumes: :class:`ZeroPadding2D` with three spatial axes.
+
+    Parameters
+    ----------
+    padding, data_format, **kwargs
+        As in :class:`ZeroPadding2D`, with three axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import ZeroPadding3D
+    >>> ZeroPadding3D(((0, 1), (1, 1), (2, 0)))(np.ones((1, 3, 4, 5, 1), "float32")).shape
+    (1, 4, 6, 7, 1)
+    """
 
     rank = 3
     keys = "padding data_format"
@@ -323,6 +343,13 @@ class Cropping1D(_Cropping):
         Samples to cut at both ends, or ``(lo, hi)``.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import Cropping1D
+    >>> Cropping1D((1, 2))(np.arange(5.0, dtype="float32").reshape(1, 5, 1))[0, :, 0]
+    array([1., 2.], dtype=float32)
     """
 
     rank = 1
@@ -359,7 +386,20 @@ class Cropping2D(_Cropping):
 
 
 class Cropping3D(_Cropping):
-    """Fewer samples at the faces of volumes: :class:`Cropping2D` with three spatial axes."""
+    """Fewer samples at the faces of volumes: :class:`Cropping2D` with three spatial axes.
+
+    Parameters
+    ----------
+    cropping, data_format, **kwargs
+        As in :class:`Cropping2D`, with three axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import Cropping3D
+    >>> Cropping3D(((0, 1), (1, 1), (2, 0)))(np.ones((1, 3, 4, 5, 1), "float32")).shape
+    (1, 2, 2, 3, 1)
+    """
 
     rank = 3
     keys = "cropping data_format"
@@ -413,6 +453,13 @@ class UpSampling1D(_UpSampling):
         How often.
     **kwargs
         As in :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import UpSampling1D
+    >>> UpSampling1D(2)(np.array([[[1], [2]]], "float32"))[0, :, 0]
+    array([1., 1., 2., 2.], dtype=float32)
     """
 
     rank = 1
@@ -457,7 +504,20 @@ class UpSampling2D(_UpSampling):
 
 
 class UpSampling3D(_UpSampling):
-    """Every voxel of a volume several times: :class:`UpSampling2D` with three spatial axes."""
+    """Every voxel of a volume several times: :class:`UpSampling2D` with three spatial axes.
+
+    Parameters
+    ----------
+    size, data_format, **kwargs
+        As in :class:`UpSampling2D`, with three axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convtranspose.layers import UpSampling3D
+    >>> UpSampling3D((1, 2, 3))(np.ones((1, 2, 2, 2, 1), "float32")).shape
+    (1, 2, 4, 6, 1)
+    """
 
     rank = 3
     keys = "size data_format"
