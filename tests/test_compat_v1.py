@@ -237,6 +237,21 @@ def test_the_scope_initializes_and_regularizes() -> None:
     assert random.bias.value.any()
 
 
+def test_a_scope_takes_names_of_initializers_and_regularizers() -> None:
+    with v1.variable_scope("s", initializer="ones", regularizer="l1"):
+        layer = v1.layers.Conv2DTranspose(2, 3)
+        layer(X)
+    assert (layer.kernel.value == 1).all()
+    np.testing.assert_allclose(v1.get_regularization_losses(), [0.9, 0], rtol=1e-6)  # 0.01 as a float32
+    assert (v1.layers.equivalent_layer(layer).kernel_initializer((2,)) == 1).all()
+
+
+def test_weights_can_be_added_before_a_build() -> None:
+    layer = v1.layers.Conv2DTranspose(2, 3, name="up")
+    assert layer.add_weight("scale", (3,)).name == "up/scale:0"
+    assert names() == ["up/scale:0"]
+
+
 def test_penalties_of_scope_and_layer_both_count() -> None:
     with v1.variable_scope("s", regularizer=np.max, reuse=v1.AUTO_REUSE):
         made = v1.layers.Conv2DTranspose(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from convtranspose import arguments as args
-from convtranspose import config, initializers
+from convtranspose import config, initializers, regularizers
 from convtranspose import layers as _layers
 from convtranspose.compat.v1 import scopes
 from convtranspose.compat.v1.scopes import Graph, Reuse, VariableScope, variable_scope
@@ -157,7 +157,7 @@ class _Scoped(BaseConvTranspose, abstract=True):
 
     # Building and calling
 
-    def _enter(self) -> None:
+    def _enter(self) -> tuple[Graph, VariableScope]:
         graph, _ = scopes.current()
         if self._graph is None:
             self._graph = graph
@@ -173,6 +173,7 @@ class _Scoped(BaseConvTranspose, abstract=True):
                 )
             with variable_scope(self._base_name if self._reuse else None, self._base_name) as self._scope:
                 pass
+        return graph, self._scope
 
     def prepare(self, inputs: Any) -> Array:
         """Inputs as the layer's ``call`` takes them; the first ones decide its type and its scope."""
@@ -211,14 +212,12 @@ class _Scoped(BaseConvTranspose, abstract=True):
         ValueError
             If the rank is wrong, the channels are unknown, or ``reuse`` forbids what it would do.
         """
-        self._take_dtype(None)
-        self._enter()
         self._shared.clear()
-        assert self._graph is not None
-        with self._graph.undone_after_error():
+        graph, _ = self._enter()
+        with graph.undone_after_error():
             super().build(input_shape)
             if self.activity_regularizer is not None:
-                self._graph.penalties.append(lambda: list(self._losses))
+                graph.penalties.append(lambda: list(self._losses))
 
     def add_weight(
         self,
@@ -232,9 +231,8 @@ class _Scoped(BaseConvTranspose, abstract=True):
         constraint: Any = None,
     ) -> Variable:
         """Make a weight in the layer's scope, or share the one that is there."""
-        graph, scope = self._graph, self._scope
-        assert graph is not None
-        assert scope is not None
+        self._take_dtype(None)
+        graph, scope = self._enter()
         if None in shape:
             raise ValueError(f"the shape of weight {name!r} must hold integers. Got {tuple(shape)}.")
         path = f"{scope.name}/{name}" if scope.name else name
@@ -248,7 +246,7 @@ class _Scoped(BaseConvTranspose, abstract=True):
         made = super().add_weight(
             name,
             shape,
-            initializer or scope.initializer,
+            initializer or initializers.get(scope.initializer, self.dialect),
             dtype=dtype,
             trainable=trainable,
             regularizer=regularizer,
@@ -258,7 +256,7 @@ class _Scoped(BaseConvTranspose, abstract=True):
         graph.variables[path] = made
         if not trainable:
             graph.frozen.add(path)
-        for penalty in (scope.regularizer, regularizer):
+        for penalty in (regularizers.get(scope.regularizer, self.dialect), regularizer):
             if penalty is not None:
                 graph.penalties.append(_penalty(penalty, made))
         return made

@@ -53,16 +53,16 @@ class VariableScope:
         Its full name, ``""`` outside of all scopes.
     reuse : bool, AUTO_REUSE or None
         Whether variables in it must exist already, may, or must not.
-    initializer : callable or None
+    initializer : str, callable, dict or None
         For variables that bring none of their own.
-    regularizer : callable or None
+    regularizer : str, callable, dict or None
         From a variable's value to a penalty.
     """
 
     name: str = ""
     reuse: Reuse = None
-    initializer: Callable[..., Any] | None = None
-    regularizer: Callable[..., Any] | None = None
+    initializer: Any = None
+    regularizer: Any = None
 
 
 class Graph:
@@ -176,8 +176,8 @@ def variable_scope(
     default_name: str | None = None,
     *,
     reuse: Reuse = None,
-    initializer: Callable[..., Any] | None = None,
-    regularizer: Callable[..., Any] | None = None,
+    initializer: Any = None,
+    regularizer: Any = None,
 ) -> Iterator[VariableScope]:
     """Name, share and initialize the variables of layers that are called inside.
 
@@ -190,7 +190,7 @@ def variable_scope(
     reuse : bool or AUTO_REUSE, optional
         Whether variables must exist (true), may exist (``AUTO_REUSE``), or must not. Inner scopes
         inherit it.
-    initializer, regularizer : callable, optional
+    initializer, regularizer : str, callable or dict, optional
         Inherited. The initializer is for variables that bring none of their own; the penalty of each
         variable joins :func:`get_regularization_losses`, beside its own.
 
@@ -273,10 +273,9 @@ def get_regularization_losses() -> list[Any]:
 
     Examples
     --------
-    >>> from convtranspose import regularizers
     >>> from convtranspose.compat import v1
     >>> with v1.Graph().as_default():
-    ...     with v1.variable_scope("s", regularizer=regularizers.get("l1")):
+    ...     with v1.variable_scope("s", regularizer="l1"):
     ...         layer = v1.layers.Conv2DTranspose(1, 2, kernel_initializer="ones")
     ...         layer.build((None, None, None, 1))
     ...     [round(float(loss), 6) for loss in v1.get_regularization_losses()]
