@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt LICENSE README.md $(shell find src native -type f ! -name '*.so' ! -path '*__pycache__*')
 
-.PHONY: help demo test lint types format sanitize bench bench-quick wheel clean compiler
+.PHONY: help demo test lint types format docs sanitize bench bench-quick wheel clean compiler
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile | expand -t 22
@@ -28,6 +28,9 @@ format: $(VENV)/.tools  ## format Python and C++ in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find native -name '*.cc' -o -name '*.h')
+
+docs: $(VENV)/.test  ## run every example of the pages and docstrings
+	$(BIN)/python -m pytest -q tests/test_docstrings.py tests/test_pages.py
 
 sanitize: compiler  ## the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@test -x build/sanitize/bin/python || $(PYTHON) -m venv build/sanitize
