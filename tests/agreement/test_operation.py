@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def needs(package):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip(package, reason=f"{package} is not installed; it is the other side", exc_type=ImportError)
+        return pytest.importorskip(package, reason=f"{package} is not installed", exc_type=ImportError)
 
 
 class Side:
