@@ -233,7 +233,7 @@ def chart(result: Record, path: Path) -> None:
     axes.set_ylim(len(records) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(f"times faster than the best rival ({result['operation']}, {result['threads']} threads)")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="lower left", fontsize=8)
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
