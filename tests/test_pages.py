@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +95,55 @@ def test_words_that_are_named_elsewhere_exist():
 def test_version_is_in_the_changelog():
     changelog = read("CHANGELOG.md")
     assert f"## [{convtranspose.__version__}]" in changelog or "## Unreleased" in changelog
+
+
+@pytest.fixture
+def make(tmp_path):
+    program = shutil.which("make")
+    if program is None:
+        pytest.skip("make is not installed")
+
+    def run(*words, **environment):
+        return subprocess.run(
+            [program, *words, f"VENV={tmp_path / 'venv'}"],
+            cwd=PROJECT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("word", ["demo", "test", "sanitize", "wheel"])
+def test_make_says_that_a_compiler_is_missing(make, word):
+    done = make(word, CXX="a-compiler-that-is-not-there")
+    assert done.returncode != 0
+    assert "A C++17 compiler (GCC or Clang) is needed" in done.stdout
+
+
+def test_make_says_that_environments_cannot_be_made(make, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ntest "$2" = venv && exit 1\nexec "{sys.executable}" "$@"\n', encoding="utf-8"
+    )
+    python.chmod(0o755)
+    done = make("lint", f"PYTHON={python}")
+    assert done.returncode != 0
+    assert "apt install python3-venv" in done.stdout
+    assert not (tmp_path / "venv").exists()
+
+
+def test_make_says_that_python_is_too_old(make, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    python.chmod(0o755)
+    done = make("lint", f"PYTHON={python}")
+    assert done.returncode != 0
+    assert "Python 3.11 or newer is needed" in done.stdout
+
+
+def test_make_help_lists_every_word(make):
+    words = re.findall(r"^([\w-]+):.*## ", read("Makefile"), re.MULTILINE)
+    listed = re.findall(r"^  make ([\w-]+) +\S", make("help").stdout, re.MULTILINE)
+    assert listed == words
