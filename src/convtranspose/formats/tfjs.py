@@ -45,6 +45,17 @@ SHARD_BYTES = 4 * 2**20
 """Length of a shard, as the converter cuts them."""
 
 _DTYPES = {"float32": "<f4", "float16": "<f2", "uint8": "u1", "uint16": "<u2", "int32": "<i4", "bool": "u1"}
+_UNDILATED = {"output_padding": (None,), "dilation_rate": ((1, 1), (1, 1, 1))}
+_UNKNOWN: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "Conv2DTranspose": _UNDILATED,
+    "Conv3DTranspose": _UNDILATED,
+    "Conv1D": {"groups": (1,), "data_format": ("channels_last",)},
+    "Conv2D": {"groups": (1,)},
+    "Conv3D": {"groups": (1,)},
+    "ELU": {"alpha": (1,)},
+    "ReLU": {"negative_slope": (0,), "threshold": (0,)},
+}
+"""Arguments that TensorFlow.js does not have, and at which values that does not matter."""
 _QUANTIZED = ("float16", "uint8", "uint16")
 
 
@@ -315,9 +326,7 @@ def _lost(model: Layer) -> Iterator[str]:
     for layer in model.submodules or (model,):
         if type(layer).__name__ in TFJS.lacking:
             yield f"layer {layer.name!r} is a {type(layer).__name__}, which TensorFlow.js does not have"
-        if "Transpose" not in type(layer).__name__:
-            continue
-        for key, nothing in (("output_padding", (None,)), ("dilation_rate", ((1,), (1, 1), (1, 1, 1)))):
-            value = getattr(layer, key, nothing[0])
+        for key, nothing in _UNKNOWN.get(type(layer).__name__, {}).items():
+            value = getattr(layer, key)
             if value not in nothing:
                 yield f"layer {layer.name!r} has {key}={value}, which TensorFlow.js drops"

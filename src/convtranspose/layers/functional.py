@@ -93,7 +93,15 @@ class Functional(Sequential):
         return cls(layers, trainable=config.get("trainable", True), name=config.get("name"))
 
 
+def _keras2_place(layer: Layer) -> list[Any]:
+    return [layer.name, int(layer.holds_layers), 0]  # a model's own graph is its use number 0 there
+
+
 def _keras2_node(before: Layer, _: Shape | None) -> list[Any]:
+    return [[*_keras2_place(before), {}]]
+
+
+def _tfjs_node(before: Layer, _: Shape | None) -> list[Any]:
     return [[before.name, 0, 0, {}]]
 
 
@@ -104,8 +112,8 @@ def _keras3_node(before: Layer, shape: Shape | None) -> dict[str, Any]:
 
 _FORMS: Mapping[str, tuple[Any, Any]] = {
     "keras3": (_keras3_node, lambda layer: [layer.name, 0, 0]),
-    "tf_keras": (_keras2_node, lambda layer: [[layer.name, 0, 0]]),
-    "tfjs": (_keras2_node, lambda layer: [[layer.name, 0, 0]]),
+    "tf_keras": (_keras2_node, lambda layer: [_keras2_place(layer)]),
+    "tfjs": (_tfjs_node, lambda layer: [[layer.name, 0, 0]]),
 }
 """How a family writes what feeds a layer, and where a model begins and ends."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,9 +55,10 @@ class BatchNormalization(ElementwiseLayer):
     """
 
     keys = (
-        "axis momentum epsilon center scale beta_initializer gamma_initializer moving_mean_initializer "
+        "axis=_axis momentum epsilon center scale beta_initializer gamma_initializer moving_mean_initializer "
         "moving_variance_initializer beta_regularizer gamma_regularizer beta_constraint gamma_constraint"
     )
+    family_keys: ClassVar[Mapping[str, str]] = {"tf_keras": keys.replace("axis=_axis", "axis")}
     inference_only = True
 
     def __init__(
@@ -82,7 +83,7 @@ class BatchNormalization(ElementwiseLayer):
         axes = (axis,) if isinstance(axis, int) else tuple(axis)
         if len(axes) != 1 or not isinstance(axes[0], int) or isinstance(axes[0], bool):
             raise ValueError(f"axis must be one int: channels stand on one axis. Got axis={axis!r}.")
-        self.axis = axis if isinstance(axis, int) else list(axis)  # Keras 2 writes a list of one
+        self.axis: int | list[int] = axis if isinstance(axis, int) else list(axis)  # as Keras 2 writes it
         self._axis = axes[0]
         for name, value in (("momentum", momentum), ("epsilon", epsilon)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
