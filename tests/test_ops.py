@@ -52,9 +52,11 @@ def test_types(path, dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", BFLOAT16], ids=str)
 def test_short_types_are_computed_in_float32(path, dtype):
-    """Rounded once, at the end: 4096 ones sum to 4096, where sums of bfloat16 would stop at 256."""
+    """Rounded once, at the end: ones add up to 4096, where sums of float16 would stop at 2048."""
     ones = np.ones((1, 1, 4096), dtype)
     assert conv_transpose(ones, np.ones((1, 1, 4096), dtype)).item() == 4096
+    taps = np.ones((4096, 1, 1), dtype)
+    assert conv_transpose(taps.reshape(1, -1, 1), taps, padding=((4095, 4095),)).item() == 4096
     y = conv_transpose(np.full((1, 1, 1), 3, dtype), np.full((1, 1, 1), 0.1, dtype), bias=np.ones(1, dtype))
     assert y.item() == np.array(3 * float(np.array(0.1, dtype)) + 1, dtype).item()
 
