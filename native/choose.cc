@@ -35,8 +35,9 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
   const index total = shape.taps() * shape.c_out / shape.groups * shape.c_in;
   for (index n = 0; n < total && finite; ++n) finite = std::isfinite(kernel[n]);
 
-  // The row method reads its source as rows of neighbours, which the strides of an adjoint break up.
-  const bool rows_fit = shape.kind == Kind::forward;
+  // The row method reads its source as rows of neighbours, which the strides of an adjoint break up, and
+  // keeps a row per phase, which strides far beyond any kernel would make too many.
+  const bool rows_fit = shape.kind == Kind::forward && shape.s[0] * shape.s[1] * shape.s[2] <= 4096;
   if (!finite) {
     reason = "the kernel holds an infinity or NaN, which zero padding would spread";
     return make_channel_method(shape, kernel, path, false);
