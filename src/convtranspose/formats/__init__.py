@@ -173,8 +173,7 @@ def _whole(model: Any) -> Any:
 
     if not isinstance(model, Layer):
         raise TypeError(f"save takes a model or a layer, not a {type(model).__name__}.")
-    if not model.built:
-        raise ValueError(f"{model.name!r} is not built yet: build(input_shape) makes its weights.")
+    _check_built(model)
     if isinstance(model, Sequential):
         return model
     whole = Sequential.in_dialect(model.dialect)(name=f"{model.name}_model")
@@ -182,6 +181,11 @@ def _whole(model: Any) -> Any:
     if not whole.built and model.build_shape is not None:
         whole.build(model.build_shape)
     return whole
+
+
+def _check_built(model: Any) -> None:
+    if not model.built:
+        raise ValueError(f"{model.name!r} is not built yet: build(input_shape) makes its weights.")
 
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
@@ -204,6 +208,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     """
     file = Path(path)
     module = _of_content(file)
+    _check_built(model)
     if hasattr(module, "read_weights"):
         module.read_weights(model, file)
         return
@@ -226,8 +231,7 @@ def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
     module = _of_name(Path(path))
     if not hasattr(module, "write_weights"):
         raise ValueError(f"a file of weights ends in .weights.h5 or .h5. Got {os.fspath(path)!r}.")
-    if not model.built:
-        raise ValueError(f"{model.name!r} is not built yet: build(input_shape) makes its weights.")
+    _check_built(model)
     module.write_weights(model, path)
 
 

@@ -497,7 +497,7 @@ class Node:
             address, stored = layout.u(file.offsets), layout.u(file.lengths)
             if stored != size:
                 raise FormatError(f"dataset {self.path!r} of shape {shape} has {stored} bytes, not {size}.")
-            raw = b"" if size == 0 else file.read(address, size)
+            raw = b"" if size == 0 else file.read(self._written(address), size)
         elif way == 2 and not version4:
             return self._chunks(layout, shape, dtype)
         else:
@@ -506,9 +506,14 @@ class Node:
             raise FormatError(f"dataset {self.path!r} of shape {shape} has {len(raw)} bytes, not {size}.")
         return np.frombuffer(raw, dtype).reshape(shape)
 
+    def _written(self, address: int) -> int:
+        if self._file.undefined(address):
+            raise FormatError(f"dataset {self.path!r} has never been written.")
+        return address
+
     def _chunks(self, layout: _Cursor, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         file, rank = self._file, layout.u(1) - 1
-        tree = layout.u(file.offsets)
+        tree = self._written(layout.u(file.offsets))
         extent = tuple(layout.u(4) for _ in range(max(rank, 0)))
         if rank != len(shape) or 0 in extent or not shape:
             raise FormatError(f"dataset {self.path!r} has damaged chunks.")

@@ -271,12 +271,6 @@ def of_model(model: Layer) -> Part:
 def fill(model: Layer, place: Place) -> None:
     """Give a built model the arrays of a file: all of them, or none after an error."""
     tree = of_model(model)
-    for leaf in tree.leaves():
-        if leaf.layer is not None and not leaf.layer.built:
-            raise ValueError(
-                f"layer {leaf.name!r} has no weights yet. Build the model before its weights are read: "
-                f"model.build(input_shape)."
-            )
     supplies = place(tree)
     found = []
     for leaf in tree.leaves():
