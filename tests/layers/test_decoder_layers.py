@@ -358,3 +358,25 @@ def test_leaky_relu_in_three_generations():
 def test_wrong_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# Arithmetic, for tables of layers
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "wanted"),
+    [
+        (layers.Dense(4), (2, 5, 3), 2 * 5 * 3 * 4),
+        (layers.Conv2D(4, (3, 2), 2), (2, 7, 5, 3), 2 * 3 * 2 * (3 * 2) * 3 * 4),
+        (layers.Conv2D(4, 3, padding="same", groups=2), (1, 7, 5, 6), 7 * 5 * 9 * 6 * 4 // 2),
+        (layers.Conv1DTranspose(4, 3, 2), (2, 5, 3), 2 * 5 * 3 * 3 * 4),
+        (layers.ReLU(), (2, 5, 3), 0),
+    ],
+)
+def test_multiplications_are_counted(layer, shape, wanted):
+    layer.build((None, *shape[1:]))
+    assert layer.multiply_adds(shape) == wanted
+    plan = layer.plan_for(shape)
+    assert (plan is None) == (type(layer).__name__ in ("Dense", "ReLU"))
+    if plan is not None:
+        assert plan.output_shape(shape) == layer.compute_output_shape(shape)

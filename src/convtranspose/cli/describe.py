@@ -62,11 +62,10 @@ def rows(model: Layer, input_shape: Sequence[int]) -> list[Row]:
     found, shape = [], tuple(input_shape)
     for layer in chain(model):
         output: Any = layer.compute_output_shape(shape)
-        problem, work, kernel = 0, 0, ""
-        plan = getattr(layer, "plan", None)
+        problem, work, kernel = layer.multiply_adds(shape), 0, ""
+        plan = layer.plan_for(shape)
         if plan is not None:
-            problem, kernel = plan.problem(shape).multiply_adds, plan.explain(shape)
-            work = plan.workspace_bytes(shape)
+            work, kernel = plan.workspace_bytes(shape), plan.explain(shape)
         size = np.prod(output, dtype=np.int64) * _itemsize(layer)
         count = layer.count_params()
         found.append(Row(layer.name, _kind(layer), tuple(output), count, problem, int(size), work, kernel))

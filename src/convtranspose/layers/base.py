@@ -22,6 +22,7 @@ from convtranspose.dialects import KERAS3, Dialect
 from convtranspose.layers.naming import name_scope, scoped, snake_case, unique_name
 from convtranspose.layers.specs import InputSpec, Shape, policy
 from convtranspose.layers.variable import Array, Variable
+from convtranspose.plans import Plan
 
 __all__ = ["Array", "Gradients", "InputSpec", "Layer", "Pullback", "Shape", "SymbolicTensor", "layer_class"]
 
@@ -410,6 +411,24 @@ class Layer:
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the outputs for inputs of this shape; open lengths stay ``None``."""
         raise NotImplementedError(f"{type(self).__name__} must define compute_output_shape.")
+
+    def plan_for(self, input_shape: Shape) -> Plan | None:
+        """The plan that computes inputs of this shape, once built; ``None`` where no convolution does."""
+        return None
+
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
+        """Multiplications of a call by the layer's definition; 0 for layers that multiply no weights.
+
+        Examples
+        --------
+        >>> from convtranspose.layers import Dense
+        >>> layer = Dense(4)
+        >>> layer.build((None, 3))
+        >>> layer.multiply_adds((2, 5, 3))
+        120
+        """
+        plan = self.plan_for(input_shape)
+        return 0 if plan is None else plan.problem(tuple(input_shape)).multiply_adds
 
     def vjp(self, inputs: Any) -> tuple[Array, Pullback]:
         """Outputs and a pullback, in the style of ``jax.vjp``.

@@ -206,6 +206,10 @@ class BaseConvTranspose(Layer, abstract=True):
         """
         return self._current().forward
 
+    def plan_for(self, input_shape: Shape) -> Plan:
+        """The plan, which is one for all shapes of inputs."""
+        return self.plan
+
     def _current(self) -> _Packed:
         """The plans of the weights as they are now."""
         packed, bias = self._packed, self.bias

@@ -155,19 +155,23 @@ class _Conv(ConfiguredLayer):
             "groups": self.groups,
         }
 
-    def _linear(self, x: Array) -> Array:
+    def plan_for(self, input_shape: Any) -> Plan:
+        """The plan of the adjoint that computes inputs of this shape; all lengths are known."""
         if self._version != self.kernel.version:
             self._plans.clear()
             self._version = self.kernel.version
-        options = self._options(x.shape)
+        options = self._options(input_shape)
         plan = self._plans.get(options["padding"])
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-            kernel = self.kernel.value.astype(x.dtype, copy=False)
+            kernel = self.kernel.value.astype(self._policy.compute, copy=False)
             plan = Plan("adjoint", kernel, args.options(kernel.shape, **options))
             self._plans[options["padding"]] = plan
-        outputs = plan(x)
+        return plan
+
+    def _linear(self, x: Array) -> Array:
+        outputs = self.plan_for(x.shape)(x)
         if self.bias is not None:
             shape = [1] * x.ndim
             shape[self._channel_axis] = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -115,6 +116,10 @@ class Dense(ConfiguredLayer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape with ``units`` as its last length."""
         return *input_shape[:-1], self.units
+
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
+        """One per weight and position."""
+        return math.prod(input_shape) * self.units
 
     def _linear(self, x: Array) -> Array:
         outputs = np.asarray(x @ self.kernel.value.astype(x.dtype, copy=False))
