@@ -43,8 +43,8 @@ __all__ = [
 Array = np.ndarray[Any, np.dtype[Any]]
 Shape = tuple[int, ...]
 
-MOST_TEXT = 2**26
-"""The most bytes a configuration may have: hundreds of thousands of layers."""
+MOST_TEXT = 2**24
+"""The most bytes a configuration may have: ten thousand layers."""
 
 
 @dataclass(frozen=True)
@@ -152,20 +152,16 @@ def ordered(pairs: Iterable[tuple[Part, Sequence[Stored]]]) -> dict[int, Supply]
 
 def named(arrays: Sequence[Stored], leaves: Iterable[Part]) -> dict[int, Supply]:
     """Supplies of leaves whose arrays are called ``.../layer/weight``."""
-    found: dict[tuple[str, str], Stored] = {}
     leaves = list(leaves)
+    found: dict[str, dict[str, Stored]] = {leaf.name: {} for leaf in leaves}
     for stored in arrays:
-        path = stored.name.rpartition(":")[0] if stored.name.endswith(":0") else stored.name
-        owners = [leaf.name for leaf in leaves if f"/{path}".rpartition("/")[0].endswith(f"/{leaf.name}")]
-        owner = max(owners, key=len, default="")  # a layer may be called "a/b", and another "b"
-        key = owner, path.rpartition("/")[2]
-        if not owners or key in found:
+        owner, _, weight = stored.name.removesuffix(":0").rpartition("/")
+        while owner not in found and "/" in owner:  # a layer may be called "a/b", and another "b"
+            owner = owner.partition("/")[2]
+        if owner not in found or weight in found[owner]:
             raise FormatError(f"array {stored.name!r} belongs to no layer of the model, or to a layer twice.")
-        found[key] = stored
-    return {
-        id(leaf): Supply({weight: stored for (name, weight), stored in found.items() if name == leaf.name})
-        for leaf in leaves
-    }
+        found[owner][weight] = stored
+    return {id(leaf): Supply(found[leaf.name]) for leaf in leaves}
 
 
 def short_name(variable: Variable) -> str:

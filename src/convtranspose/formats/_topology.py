@@ -26,6 +26,7 @@ from convtranspose.layers.functional import chain
 __all__ = ["BACKENDS", "dialect_of", "document", "from_json", "parts", "plain", "to_json", "under"]
 
 _MOST_DEPTH = 16  # models inside models
+_MOST_LAYERS = 10_000
 
 _ALIASES = {
     "BatchNormalizationV1": "BatchNormalization",
@@ -116,6 +117,10 @@ def _model(
     name, items = config.get("name"), config.get("layers")
     if not isinstance(name, (str, type(None))) or not isinstance(items, list) or not items:
         raise FormatError(f"a {kind} must have a name and a list of layers.")
+    if len(items) > _MOST_LAYERS:
+        raise FormatError(
+            f"model {name!r} has {len(items)} layers, more than the {_MOST_LAYERS} that are read."
+        )
     try:
         line = chain(config) if kind == "Functional" else items
     except (KeyError, TypeError) as error:
@@ -131,10 +136,9 @@ def _model(
     def join() -> Sequential:
         cls = origin.in_dialect(dialect)
         policy = {} if config.get("dtype") is None else {"dtype": config["dtype"]}
-        model = cls(name=name, trainable=config.get("trainable", True), **policy)
+        layers = [one.join() if one.join is not None else _layer(one) for one in inside]
+        model = cls(layers, trainable=config.get("trainable", True), name=name, **policy)
         made.name = model.name
-        for one in inside:
-            model.add(one.join() if one.join is not None else _layer(one))
         if not model.built and shape is not None:
             model.build(_shape(shape))
         return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -133,8 +133,11 @@ class Sequential(Layer):
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._chain: list[Layer] = []
         self._input: InputLayer | None = None
+        names: set[str] = set()
         for layer in layers or ():
-            self.add(layer)
+            self._append(layer, names)
+            names.add(layer.name)
+        self._build_if_told()
 
     @property
     def layers(self) -> list[Layer]:
@@ -159,9 +162,13 @@ class Sequential(Layer):
         ValueError
             If a layer of its name is there already, or an input layer comes late.
         """
+        self._append(layer, {known.name for known in self._chain})
+        self._build_if_told()
+
+    def _append(self, layer: Layer, names: Collection[str]) -> None:
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential.add takes a layer, but {layer!r} is a {type(layer).__name__}.")
-        if any(known.name == layer.name for known in self._chain):
+        if layer.name in names:
             raise ValueError(
                 f"layers of a model must have different names, but {layer.name!r} is there twice. "
                 f"Give one another name: name='...'."
@@ -170,11 +177,15 @@ class Sequential(Layer):
             if self._chain or self._input is not None:
                 raise ValueError("an input layer must come first in Sequential, and only once.")
             self._input = layer
-            return
-        shape = layer.batch_input_shape if not self._chain and self._input is None else self.input_shape
-        self._chain.append(layer)
-        if shape is not None:
-            self.build(shape)
+        else:
+            self._chain.append(layer)
+
+    def _build_if_told(self) -> None:
+        """Build, if an input layer or the first layer says the shape of the inputs."""
+        if self._chain:
+            shape = self._chain[0].batch_input_shape if self._input is None else self.input_shape
+            if shape is not None:
+                self.build(shape)
 
     def pop(self) -> Layer:
         """Remove the last layer and return it."""
