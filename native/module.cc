@@ -339,6 +339,8 @@ double fma_peak(int threads, double seconds) {
 
 NB_MODULE(_core, m) {
   m.doc() = "Native kernels of convtranspose.";
+  // Plans may live in caches until the interpreter ends; that is no leak to tell a user about.
+  nb::set_leak_warnings(false);
   nb::class_<PyOperator>(m, "Operator")
       .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>, ct::index,
                     const std::string&, const std::string&>())
