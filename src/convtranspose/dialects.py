@@ -91,6 +91,8 @@ class Dialect:
         Whether a weight's ``name`` is its path; in Keras 3 ``path`` is separate.
     build_scoped : bool
         Whether ``build`` names weights inside the layer's scope (else only a call does).
+    class_in_name : bool
+        Whether automatic names of layers end in their class and a number that counts from 1.
     frozen_regularized : bool
         Whether ``losses`` counts the regularizers of weights that are not trainable.
     layer_keys : tuple of str
@@ -132,6 +134,7 @@ class Dialect:
     weight_suffix: str = ""
     named_by_path: bool = False
     build_scoped: bool = True
+    class_in_name: bool = False
     frozen_regularized: bool = False
     layer_keys: tuple[str, ...] = ("name", "trainable", "dtype")
     conv_keys: tuple[str, ...] = (*_CONV_HEAD, "output_padding", "data_format", "dilation_rate", *_CONV_TAIL)
@@ -206,11 +209,21 @@ TFJS = Dialect(
     "tfjs",
     "tfjs",
     "4.22.0",
+    MappingProxyType({name: kind for name, kind in _KERAS3_ERRORS.items() if name != "name slash"}),
+    sizes_checked=False,
     mixed_precision=False,
     extra_arguments=frozenset({"batch_input_shape", "batch_size", "input_dtype", "input_shape", "weights"}),
     crops=False,
+    ndim_exact=True,
+    named_by_path=True,
+    build_scoped=False,
+    class_in_name=True,
     layer_keys=("name", "trainable", "batch_input_shape", "dtype"),
-    conv_keys=(*_CONV_HEAD, "data_format", *_CONV_TAIL),
+    conv_keys=(
+        *("filters", "kernel_initializer", "kernel_regularizer", "kernel_constraint", "kernel_size"),
+        *("strides", "padding", "data_format", "activation", "use_bias", "bias_initializer"),
+        *("bias_regularizer", "activity_regularizer", "bias_constraint"),
+    ),
     model_keys=("name", "layers"),
     input_keys=("batch_input_shape", "dtype", "sparse", "name"),
     objects_named_by_module=False,

@@ -187,7 +187,13 @@ class Layer:
         return name  # type: ignore[no-any-return]
 
     def _automatic_name(self) -> str:
-        return unique_name(snake_case(type(self).__name__), self.dialect.family)
+        record, kind = self.dialect, type(self).__name__
+        base = snake_case(kind)
+        if not record.class_in_name:
+            return unique_name(base, record.family)
+        if self.holds_layers:
+            return unique_name(base, record.family, first=1)
+        return unique_name(f"{base}_{kind}", record.family, first=1, joint="")
 
     # Names, types, weights
 

@@ -25,10 +25,10 @@ def snake_case(name: str) -> str:
     return _BOUNDARY.sub("_", name).lower()
 
 
-def unique_name(base: str, family: str = "keras3", first: int = 0) -> str:
+def unique_name(base: str, family: str = "keras3", first: int = 0, joint: str = "_") -> str:
     """The next automatic name of a kind: ``base``, ``base_1``, ``base_2``. Each family counts alone.
 
-    With ``first=1`` the count starts at ``base_1``.
+    With ``first=1`` the count starts at ``base_1``; ``joint`` stands before the number.
 
     >>> clear_session()
     >>> unique_name("conv2d_transpose"), unique_name("conv2d_transpose")
@@ -36,7 +36,7 @@ def unique_name(base: str, family: str = "keras3", first: int = 0) -> str:
     """
     number = _used[family, base] + first
     _used[family, base] += 1
-    return f"{base}_{number}" if number else base
+    return f"{base}{joint}{number}" if number else base
 
 
 def clear_session() -> None:
