@@ -779,3 +779,22 @@ def test_no_file_takes_forever(tmp_path):
         formats.from_json(
             json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": [first, *many]}})
         )
+
+
+def test_a_graph_that_branches_says_where(tmp_path):
+    x = inputs = layers.Input((5,), name="latent")
+    model = layers.Model(inputs, Dense(2, name="b")(Dense(3, name="a")(x)), name="graph")
+    path = tmp_path / "model.keras"
+    model.save(path)
+
+    def change(config):
+        (node,) = config["config"]["layers"][2]["inbound_nodes"]
+        other = json.loads(json.dumps(node["args"][0]))
+        other["config"]["keras_history"][0] = "latent"
+        node["args"].append(other)
+
+    rewritten(path, in_config(change))
+    with pytest.raises(
+        FormatError, match=r"model 'graph': only models that are one line .* 2 inputs: a, latent"
+    ):
+        load(path)

@@ -123,6 +123,8 @@ def _model(
         )
     try:
         line = chain(config) if kind == "Functional" else items
+    except ValueError as error:
+        raise FormatError(f"model {name!r}: {error}") from None
     except (KeyError, TypeError) as error:
         raise FormatError(f"the graph of model {name!r} is damaged: {error!r}.") from None
     inside = [parts(one, dialect, custom, depth + 1) for one in line]
@@ -160,7 +162,7 @@ def _leaf(
         try:
             cls = layer_class(kind, dialect)
         except (TypeError, ValueError) as error:
-            raise FormatError(str(error)) from None
+            raise FormatError(f"layer {config.get('name')!r}: {error}") from None
         config = {k: v for k, v in config.items() if not _harmless(k, v)}
         if dialect.family == "tfjs":
             config = _as_tfjs(kind, config, dialect)

@@ -91,7 +91,7 @@ def read(
         Layer classes of your own, by name.
     dialect : Dialect, optional
         The generation that reads; that which the file names where it is left out. TensorFlow.js itself
-        reads every file as its own: see :func:`convtranspose.dialects.TFJS`.
+        reads every file as its own: with ``TFJS`` what it does not know is dropped or refused.
 
     Returns
     -------
