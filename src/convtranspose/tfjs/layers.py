@@ -26,7 +26,6 @@ from convtranspose import layers as _layers
 from convtranspose._builtins import camel_case, snake_case, snake_keys
 from convtranspose.dialects import TFJS
 from convtranspose.layers.base import Array, Layer, Shape
-from convtranspose.layers.base import layer_class as _layer_class
 from convtranspose.layers.conv_transpose import BaseConvTranspose
 from convtranspose.layers.naming import unique_name
 from convtranspose.layers.specs import InputSpec
@@ -420,9 +419,7 @@ def deserialize(config: Mapping[str, Any]) -> Layer:
     'up'
     """
     name = config.get("class_name", config.get("className"))
-    own: dict[Any, type[_ConvTranspose]] = {
-        cls.__name__: cls for cls in (Conv2DTranspose, Conv3DTranspose)
-    }
+    own: dict[Any, type[_ConvTranspose]] = {cls.__name__: cls for cls in (Conv2DTranspose, Conv3DTranspose)}
     if name not in own:
         return _layers.deserialize(config, dialect=TFJS)
     given = {camel_case(key): value for key, value in config["config"].items()}
@@ -441,11 +438,13 @@ def _arguments(config: Mapping[str, Any], rank: int) -> dict[str, Any]:
         raise AssertionError(f"required key 'kernelSize' not in config. Got {', '.join(config) or 'none'}.")
     given = {key: value for key, value in config.items() if value is not None}
     count = given.get("filters")
-    if isinstance(count, bool) or not isinstance(count, Real) or not count > 0:
+    if isinstance(count, bool) or not isinstance(count, Real) or not float(count) > 0:
         raise ValueError(f"filters must be a number > 0. Got filters={config.get('filters')!r}.")
     size = config["kernelSize"]
     if not _is_number(size) and not (_is_array(size) and 1 <= len(size) <= 3):
-        raise ValueError(f"kernelSize must be a number or an array of 1 to 3 numbers. Got kernelSize={size!r}.")
+        raise ValueError(
+            f"kernelSize must be a number or an array of 1 to 3 numbers. Got kernelSize={size!r}."
+        )
     for key in ("kernelSize", "strides", "dilationRate"):
         if key in given:
             given[key] = _per_axis(given[key], rank, key)
@@ -455,9 +454,7 @@ def _arguments(config: Mapping[str, Any], rank: int) -> dict[str, Any]:
         raise ValueError(f"padding must be 'valid' or 'same'.{causal} Got padding={padding!r}.")
     layout = given.get("dataFormat", "channelsLast")
     if layout not in ("channelsFirst", "channelsLast"):
-        raise ValueError(
-            f"dataFormat must be 'channelsFirst' or 'channelsLast'. Got dataFormat={layout!r}."
-        )
+        raise ValueError(f"dataFormat must be 'channelsFirst' or 'channelsLast'. Got dataFormat={layout!r}.")
     given["dataFormat"] = snake_case(layout)
     _tell_what_is_ignored(given)
     return {_SPELLED[key]: value for key, value in given.items() if key in _SPELLED and key != "dtype"}
