@@ -1,6 +1,6 @@
 """A damaged file ends in one FormatError, or loads; never in another error, and never half.
 
-All truncations and tens of thousands of changes of each kind were tried once; here runs a sample of them.
+All truncations and tens of thousands of changes of each kind were tried once; here runs a sample.
 """
 
 from __future__ import annotations
