@@ -129,7 +129,8 @@ class _ConvTranspose(_Spelled, BaseConvTranspose, abstract=True):
         padding: str = "valid",
         *,
         data_format: str = "channels_last",
-        kernel_initializer: Any = "glorotNormal",
+        kernel_initializer: Any = None,
+        bias_initializer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -138,7 +139,8 @@ class _ConvTranspose(_Spelled, BaseConvTranspose, abstract=True):
             strides,
             padding,
             data_format=data_format,
-            kernel_initializer=kernel_initializer,
+            kernel_initializer="glorotNormal" if kernel_initializer is None else kernel_initializer,
+            bias_initializer="zeros" if bias_initializer is None else bias_initializer,
             **{**kwargs, "dtype": "float32"},  # whatever is asked for
         )
         self.input_spec = InputSpec(self.rank + 2)
@@ -200,7 +202,7 @@ class Conv2DTranspose(_ConvTranspose, _layers.Conv2DTranspose):
 
     Parameters
     ----------
-    filters, kernel_size, strides, padding, data_format, kernel_initializer
+    filters, kernel_size, strides, padding, data_format, kernel_initializer, bias_initializer
         As in :class:`convtranspose.layers.Conv2DTranspose`; the kernel begins as ``"glorotNormal"``.
     **kwargs
         Further arguments of it that TensorFlow.js has. ``dtype`` is float32, whatever is asked for.
@@ -219,7 +221,7 @@ class Conv3DTranspose(_ConvTranspose, _layers.Conv3DTranspose):
 
     Parameters
     ----------
-    filters, kernel_size, strides, padding, data_format, kernel_initializer, **kwargs
+    filters, kernel_size, strides, padding, data_format, kernel_initializer, bias_initializer, **kwargs
         As in :class:`Conv2DTranspose`.
 
     Examples
