@@ -43,6 +43,13 @@ _KERAS2_ERRORS = {
     "layer": ValueError,
     "weight shape": TypeError,
 }
+_TFJS_ERRORS = {
+    "argument": ValueError,
+    "dtype": ValueError,
+    "layer": ValueError,
+    "name type": ValueError,
+    "weight shape": ValueError,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,7 +216,7 @@ TFJS = Dialect(
     "tfjs",
     "tfjs",
     "4.22.0",
-    MappingProxyType({name: kind for name, kind in _KERAS3_ERRORS.items() if name != "name slash"}),
+    MappingProxyType(_TFJS_ERRORS),
     sizes_checked=False,
     mixed_precision=False,
     extra_arguments=frozenset({"batch_input_shape", "batch_size", "input_dtype", "input_shape", "weights"}),
