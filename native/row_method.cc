@@ -11,6 +11,7 @@
 
 #include "method.h"
 #include "schedule.h"
+#include "store_line.h"
 
 namespace ct {
 namespace {
@@ -244,6 +245,26 @@ void RowMethod<T>::copy_window(const Schedule& plan, const T* src, const View<co
   const index inside = std::clamp<index>(-w0, 0, width);
   const index inside_end = std::clamp<index>(view.size[2] - w0, inside, width);
   const auto clear = [](T* p, index count) { std::memset(p, 0, sizeof(T) * std::size_t(count)); };
+  if (view.stride[2] == 1 && inside < inside_end) {  // plane by plane, as the memory runs
+    const index h0 = std::clamp<index>(reach_[1] - q[1], 0, plan.window[1]);
+    const index h1 = std::clamp<index>(view.size[1] + reach_[1] - q[1], h0, plan.window[1]);
+    for (index c = 0; c < channels; ++c)
+      for (index d = 0; d < plan.window[0]; ++d) {
+        const index sd = q[0] - reach_[0] + d;
+        T* plane = to + c * plan.plane + d * plan.window[1] * width;
+        if (sd < 0 || sd >= view.size[0]) {
+          clear(plane, plan.window[1] * width);
+          continue;
+        }
+        clear(plane, h0 * width);
+        clear(plane + h1 * width, (plan.window[1] - h1) * width);
+        table_.pad_rows(src + c * view.stride_c + sd * view.stride[0] +
+                            (q[1] - reach_[1] + h0) * view.stride[1] + (w0 + inside),
+                        view.stride[1], h1 - h0, inside, inside_end - inside, width - inside_end,
+                        plane + h0 * width, width);
+      }
+    return;
+  }
   for (index d = 0; d < plan.window[0]; ++d)
     for (index h = 0; h < plan.window[1]; ++h) {
       const index sd = q[0] - reach_[0] + d, sh = q[1] - reach_[1] + h;
@@ -254,10 +275,6 @@ void RowMethod<T>::copy_window(const Schedule& plan, const T* src, const View<co
       }
       const T* from = src + sd * view.stride[0] + sh * view.stride[1] + (w0 + inside) * view.stride[2];
       const index count = inside_end - inside;
-      if (view.stride[2] == 1) {
-        table_.pad_rows(from, view.stride_c, channels, inside, count, width - inside_end, row, plan.plane);
-        continue;
-      }
       if (view.stride_c == 1)
         table_.transpose(from, view.stride[2], count, channels, row + inside, plan.plane);
       for (index c = 0; c < channels; ++c) {
@@ -270,55 +287,34 @@ void RowMethod<T>::copy_window(const Schedule& plan, const T* src, const View<co
     }
 }
 
-// Positions [begin, end) of a plane leave the buffer: line by line, all phases of w interleaved.
+// Positions [begin, end) of a plane leave the buffer, line by line.
 template <class T>
 void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
                               const index (&q)[kAxes], const index (&q_stop)[kAxes], index begin, index end,
                               const T* buffer) const {
   const View<T>& out = call.dst;
-  const index pitch = kChunkVectors * table_.lanes, width = plan.window[2], s = shape_.s[2];
-  const index lo = call.axes[2].lo, length = call.axes[2].o;
-  const bool channels_together = out.stride_c == 1 && unit.channels == out.c && out.stride[2] == out.c;
-  const T* rows[kUnitRows > 256 ? kUnitRows : 256];
-  for (index line = begin / width; line * width < end; ++line) {
-    const index q_h = q[1] + line;
-    const index w_begin = std::max<index>(begin - line * width, 0);
-    const index w_end = std::min(end - line * width, q_stop[2] - q[2]);
-    if (w_begin >= w_end || q_h >= q_stop[1]) continue;
-    const T* at = buffer + line * width - begin;  // of q[2] on this line
+  const index width = plan.window[2], s = shape_.s[2];
+  Line<T> line;
+  line.pitch = kChunkVectors * table_.lanes;
+  line.s = s;
+  line.lo = call.axes[2].lo;
+  line.length = call.axes[2].o;
+  line.channels = unit.channels;
+  line.stride = out.stride[2];
+  line.stride_c = out.stride_c;
+  for (index n = begin / width; n * width < end; ++n) {
+    const index q_h = q[1] + n;
+    line.q_begin = q[2] + std::max<index>(begin - n * width, 0);
+    line.q_end = std::min(q[2] + end - n * width, q_stop[2]);
+    if (line.q_begin >= line.q_end || q_h >= q_stop[1]) continue;
+    line.buffer = buffer + n * width - begin + line.q_begin - q[2];
     for (std::size_t p = 0; p < unit.pairs.size(); ++p) {
       const index o_d = shape_.s[0] * q_d + unit.pairs[p].first - call.axes[0].lo;
       const index o_h = shape_.s[1] * q_h + unit.pairs[p].second - call.axes[1].lo;
       if (o_d < 0 || o_d >= call.axes[0].o || o_h < 0 || o_h >= call.axes[1].o) continue;
-      T* plane = dst + unit.channel_begin * out.stride_c + o_d * out.stride[0] + o_h * out.stride[1];
-      const index* map = unit.buffer_row.data() + index(p) * s * unit.channels;
-      // Whole groups of s outputs inside the crop go fast; the ends go one by one.
-      index fast = w_begin, fast_end = w_end;
-      while (fast < fast_end && s * (q[2] + fast) < lo) ++fast;
-      while (fast_end > fast && s * (q[2] + fast_end) - lo > length) --fast_end;
-      const auto one = [&](index w) {
-        for (index r = 0; r < s; ++r) {
-          const index o = s * (q[2] + w) + r - lo;
-          if (o < 0 || o >= length) continue;
-          for (index c = 0; c < unit.channels; ++c)
-            plane[o * out.stride[2] + c * out.stride_c] = at[map[r * unit.channels + c] * pitch + w];
-        }
-      };
-      for (index w = w_begin; w < fast; ++w) one(w);
-      for (index w = fast_end; w < w_end; ++w) one(w);
-      if (fast >= fast_end) continue;
-      const index o = s * (q[2] + fast) - lo;
-      if (channels_together && s * unit.channels <= 256) {
-        for (index r = 0; r < s * unit.channels; ++r) rows[r] = at + map[r] * pitch + fast;
-        table_.interleave(rows, s * unit.channels, fast_end - fast, plane + o * out.stride[2]);
-      } else if (out.stride[2] == 1 && s <= 256) {
-        for (index c = 0; c < unit.channels; ++c) {
-          for (index r = 0; r < s; ++r) rows[r] = at + map[r * unit.channels + c] * pitch + fast;
-          table_.interleave(rows, s, fast_end - fast, plane + o + c * out.stride_c);
-        }
-      } else {
-        for (index w = fast; w < fast_end; ++w) one(w);
-      }
+      line.dst = dst + unit.channel_begin * out.stride_c + o_d * out.stride[0] + o_h * out.stride[1];
+      line.map = unit.buffer_row.data() + index(p) * s * unit.channels;
+      store_line(table_, line);
     }
   }
 }

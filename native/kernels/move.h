@@ -5,16 +5,16 @@
 
 namespace {
 
-// One square block, as many rows as a vector has lanes: rows n and n + half interleave into rows 2n and
-// 2n + 1, and after log2(lanes) rounds the block is its own transpose.
-template <class T>
-inline void transpose_block(const T* src, ct::index src_stride, T* dst, ct::index dst_stride) {
+// One square block, as many rows as a vector has lanes, each where `source` says: rows n and n + half
+// interleave into rows 2n and 2n + 1, and after log2(lanes) rounds the block is its own transpose.
+template <class T, class Row>
+inline void transpose_rows(const Row& source, T* dst, ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
 #if defined(__clang__)
   T block[lanes][lanes];
 #pragma GCC unroll 16
   for (int r = 0; r < lanes; ++r)
-    for (int c = 0; c < lanes; ++c) block[c][r] = src[r * src_stride + c];
+    for (int c = 0; c < lanes; ++c) block[c][r] = source(r)[c];
 #pragma GCC unroll 16
   for (int r = 0; r < lanes; ++r) store(dst + r * dst_stride, load(block[r]));
 #else
@@ -26,7 +26,7 @@ inline void transpose_block(const T* src, ct::index src_stride, T* dst, ct::inde
   }
   Vec<T> row[lanes], next[lanes];
 #pragma GCC unroll 16
-  for (int n = 0; n < lanes; ++n) row[n] = load(src + n * src_stride);
+  for (int n = 0; n < lanes; ++n) row[n] = load(source(n));
 #pragma GCC unroll 4
   for (int half = lanes; half > 1; half /= 2) {
 #pragma GCC unroll 8
@@ -54,7 +54,8 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
   // The last block of a side ends at its edge and writes some numbers a second time.
   for (ct::index c = 0;;) {
     for (ct::index r = 0;;) {
-      transpose_block(src + r * src_stride + c, src_stride, dst + c * dst_stride + r, dst_stride);
+      transpose_rows([&](int n) { return src + (r + n) * src_stride + c; }, dst + c * dst_stride + r,
+                     dst_stride);
       if (r + lanes >= rows) break;
       r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
     }
@@ -81,57 +82,115 @@ void pad_rows(const T* src, ct::index src_stride, ct::index rows, ct::index befo
   }
 }
 
-#if defined(__clang__)
-template <class T>
-inline void interleave_two(const T* a, const T* b, ct::index count, T* dst) {
-  for (ct::index j = 0; j < count; ++j) dst[2 * j] = a[j], dst[2 * j + 1] = b[j];
-}
-#else
-template <class T>
-inline void interleave_two(const T* a, const T* b, ct::index count, T* dst) {
+// N vectors a, b, c, ... become N vectors that hold a0 b0 c0 ... a1 b1 c1 ...
+#if !defined(__clang__)
+template <class T, int N>
+inline void interleave_vectors(Vec<T> (&v)[N]) {
   constexpr int lanes = Simd<T>::lanes;
   typedef decltype(Vec<T>{} < Vec<T>{}) Mask;
-  Mask low, high;
-  for (int n = 0; n < lanes; ++n) {
-    low[n] = n / 2 + (n % 2) * lanes;
-    high[n] = lanes / 2 + n / 2 + (n % 2) * lanes;
+  Vec<T> out[N];
+  if constexpr (N == 1) {
+    out[0] = v[0];
+  } else if constexpr (N % 2 == 0) {
+    // Rows r and r + N / 2 in pairs: what is left is the same problem for half as many rows, twice.
+    Mask low, high;
+    for (int n = 0; n < lanes; ++n) {
+      low[n] = n / 2 + (n % 2) * lanes;
+      high[n] = lanes / 2 + n / 2 + (n % 2) * lanes;
+    }
+    Vec<T> first[N / 2], second[N / 2];
+#pragma GCC unroll 8
+    for (int r = 0; r < N / 2; ++r) {
+      first[r] = __builtin_shuffle(v[r], v[r + N / 2], low);
+      second[r] = __builtin_shuffle(v[r], v[r + N / 2], high);
+    }
+    if constexpr (N > 2) {
+      interleave_vectors<T, N / 2>(first);
+      interleave_vectors<T, N / 2>(second);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < N / 2; ++r) out[r] = first[r], out[r + N / 2] = second[r];
+  } else {
+    // Output k holds at place n the number (k * lanes + n) / N of row (k * lanes + n) % N.
+#pragma GCC unroll 8
+    for (int k = 0; k < N; ++k) {
+      out[k] = v[0];
+#pragma GCC unroll 8
+      for (int r = 1; r < N; ++r) {
+        Mask pick;
+        for (int n = 0; n < lanes; ++n) {
+          const int row = (k * lanes + n) % N, at = (k * lanes + n) / N;
+          pick[n] = row == r ? lanes + at : r == 1 ? at : n;
+        }
+        out[k] = __builtin_shuffle(out[k], v[r], pick);
+      }
+    }
   }
-  ct::index j = 0;
-  for (; j + lanes <= count; j += lanes) {
-    const Vec<T> x = load(a + j), y = load(b + j);
-    store(dst + 2 * j, __builtin_shuffle(x, y, low));
-    store(dst + 2 * j + lanes, __builtin_shuffle(x, y, high));
-  }
-  for (; j < count; ++j) dst[2 * j] = a[j], dst[2 * j + 1] = b[j];
+#pragma GCC unroll 16
+  for (int r = 0; r < N; ++r) v[r] = out[r];
 }
 #endif
 
 template <class T, int N>
 inline void interleave_some(const T* const* rows, ct::index count, T* dst) {
-  for (ct::index j = 0; j < count; ++j, dst += N)
+  ct::index j = 0;
+#if !defined(__clang__)  // Clang has other shuffles, and vectorises the plain loop
+  constexpr int lanes = Simd<T>::lanes;
+  constexpr bool shuffles =
+      N % 2 == 0 || kVectorBytes == 64;  // older sets build odd patterns number by number
+  if constexpr (shuffles)
+    for (; j + lanes <= count; j += lanes, dst += N * lanes) {
+      Vec<T> v[N];
+#pragma GCC unroll 16
+      for (int r = 0; r < N; ++r) v[r] = load(rows[r] + j);
+      interleave_vectors<T, N>(v);
+#pragma GCC unroll 16
+      for (int r = 0; r < N; ++r) store(dst + r * lanes, v[r]);
+    }
+#endif
+  for (; j < count; ++j, dst += N)
 #pragma GCC unroll 16
     for (int r = 0; r < N; ++r) dst[r] = rows[r][j];
+}
+
+// Many rows: a transpose by square blocks. The last block of rows ends with the last row.
+template <class T>
+inline void interleave_many(const T* const* rows, ct::index n, ct::index count, T* dst) {
+  constexpr int lanes = Simd<T>::lanes;
+  ct::index j = 0;
+  for (; j + lanes <= count; j += lanes)
+    for (ct::index r = 0;;) {
+      transpose_rows([&](int k) { return rows[r + k] + j; }, dst + j * n + r, n);
+      if (r + lanes >= n) break;
+      r = r + 2 * lanes <= n ? r + lanes : n - lanes;
+    }
+  for (; j < count; ++j)
+    for (ct::index r = 0; r < n; ++r) dst[j * n + r] = rows[r][j];
 }
 
 template <class T>
 void interleave(const T* const* rows, ct::index n, ct::index count, T* dst) {
   switch (n) {
-    case 1: {
-      const T* row = rows[0];
-      for (ct::index j = 0; j < count; ++j) dst[j] = row[j];
-      return;
-    }
+    case 1:
+      return interleave_some<T, 1>(rows, count, dst);
     case 2:
-      return interleave_two<T>(rows[0], rows[1], count, dst);
+      return interleave_some<T, 2>(rows, count, dst);
     case 3:
       return interleave_some<T, 3>(rows, count, dst);
     case 4:
       return interleave_some<T, 4>(rows, count, dst);
+    case 5:
+      return interleave_some<T, 5>(rows, count, dst);
     case 6:
       return interleave_some<T, 6>(rows, count, dst);
     case 8:
       return interleave_some<T, 8>(rows, count, dst);
+    case 10:
+      return interleave_some<T, 10>(rows, count, dst);
+    case 12:
+      return interleave_some<T, 12>(rows, count, dst);
     default:
+      if (n >= Simd<T>::lanes) return interleave_many(rows, n, count, dst);
       for (ct::index j = 0; j < count; ++j, dst += n)
         for (ct::index r = 0; r < n; ++r) dst[r] = rows[r][j];
   }

@@ -1,0 +1,55 @@
+// One line of destinations leaves a buffer of planar rows: all phases of the last axis interleaved.
+#pragma once
+#include "core.h"
+#include "schedule.h"
+
+namespace ct {
+
+// Row map[r * channels + c] of the buffer holds, for the positions q_begin ... q_end of the last axis, the
+// destinations s * q + r - lo of channel c. Those inside [0, length) are written.
+template <class T>
+struct Line {
+  const T* buffer;  // of position q_begin
+  index pitch;      // between rows
+  const index* map;
+  index q_begin, q_end, s, lo, length, channels;
+  T* dst;  // of destination 0, channel 0
+  index stride, stride_c;
+};
+
+template <class T>
+void store_line(const KernelTable<T>& table, const Line<T>& a) {
+  // Whole groups of s outputs inside the crop go fast; the ends go one by one.
+  index fast = a.q_begin, fast_end = a.q_end;
+  while (fast < fast_end && a.s * fast < a.lo) ++fast;
+  while (fast_end > fast && a.s * fast_end - a.lo > a.length) --fast_end;
+  const auto one = [&](index q) {
+    for (index r = 0; r < a.s; ++r) {
+      const index o = a.s * q + r - a.lo;
+      if (o < 0 || o >= a.length) continue;
+      for (index c = 0; c < a.channels; ++c)
+        a.dst[o * a.stride + c * a.stride_c] =
+            a.buffer[a.map[r * a.channels + c] * a.pitch + q - a.q_begin];
+    }
+  };
+  for (index q = a.q_begin; q < fast; ++q) one(q);
+  for (index q = fast_end; q < a.q_end; ++q) one(q);
+  if (fast >= fast_end) return;
+  constexpr index most = 256;
+  const T* rows[most];
+  const T* at = a.buffer + fast - a.q_begin;
+  const index o = a.s * fast - a.lo;
+  if (a.stride_c == 1 && a.stride == a.channels && a.s * a.channels <= most) {
+    for (index r = 0; r < a.s * a.channels; ++r) rows[r] = at + a.map[r] * a.pitch;
+    table.interleave(rows, a.s * a.channels, fast_end - fast, a.dst + o * a.stride);
+  } else if (a.stride == 1 && a.s <= most) {
+    for (index c = 0; c < a.channels; ++c) {
+      for (index r = 0; r < a.s; ++r) rows[r] = at + a.map[r * a.channels + c] * a.pitch;
+      table.interleave(rows, a.s, fast_end - fast, a.dst + o + c * a.stride_c);
+    }
+  } else {
+    for (index q = fast; q < fast_end; ++q) one(q);
+  }
+}
+
+}  // namespace ct
