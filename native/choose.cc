@@ -2,6 +2,7 @@
 //
 // It looks at the shape of the kernel and the data format alone, never at the sizes of the input:
 // methods add in different orders, and work may be cut anywhere without changing a bit.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <new>
@@ -25,6 +26,21 @@ void Buffer<T>::Free::operator()(T* p) const {
 
 template class Buffer<float>;
 template class Buffer<double>;
+
+// The projection method stores every product and reads it again, which many source channels pay for. The
+// row method needs many rows that share their taps: phases whose taps are alike, by channels. The limits
+// are measured: 32 x 32 samples, kernels of 2 to 8 taps per axis, 16 to 192 source channels.
+static bool projection_pays(const Shape& shape) {
+  const index src = shape.src_channels(), products = shape.taps() * shape.dst_channels();
+  index alike = shape.dst_channels();  // rows of the smallest tile that shares its taps
+  bool several = false;                // taps of a phase
+  for (int a = 0; a < kAxes; ++a) {
+    const index k = shape.k[a], s = shape.s[a], rest = k % s;
+    alike *= rest == 0 ? s : std::min(rest, s - rest);
+    several |= k > s;
+  }
+  return several && products <= 512 && src >= (alike <= 4 ? 24 : alike <= 12 ? 64 : 128);
+}
 
 template <class T>
 std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path,
@@ -54,6 +70,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
   if (rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3) {
     reason = std::to_string(dst) + " output channels per group would leave much of the vectors of " +
              std::to_string(lanes) + " empty";
+    if (projection_pays(shape)) {
+      reason += ", and few phases share their taps";
+      return make_projection_method(shape, kernel, path);
+    }
     return make_row_method(shape, kernel, path);
   }
   reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);

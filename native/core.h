@@ -83,6 +83,20 @@ struct RowTile {
   index dst_stride;
 };
 
+// What the projection method adds up: shifted rows of products, each masked where it leaves its line.
+//   dst[c, j] = bias[c] + sum over taps t of (src[t][c * src_step + j] where mask[t][j] has its bits set,
+//   else 0)
+// Whole vectors are read and written.
+template <class T>
+struct SumTile {
+  index taps, channels, count;
+  const T* const* src;
+  const T* const* mask;
+  index src_step, dst_step;  // between channels
+  const T* bias;
+  T* dst;
+};
+
 // Element-wise method of depthwise layers, vectors along the channels of channels-last memory.
 //   dst[m, :] = bias + sum over taps t of src[offset[t] + m * src_stride + :] * weights[t, :]
 template <class T>
@@ -134,6 +148,7 @@ struct KernelTable {
   int max_rows;               // of the row method
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
+  void (*sum_rows)(const SumTile<T>&);
   void (*depthwise)(const DepthwiseTile<T>&);
   // By axis, d, h, w: 0 a plain axis, 1 three points, 2 four points.
   void (*winograd_input[3][3][3])(const WinogradInput<T>&);

@@ -76,6 +76,8 @@ std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kern
 template <class T>
 std::unique_ptr<Method<T>> make_row_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>
+std::unique_ptr<Method<T>> make_projection_method(const Shape& shape, const T* kernel, const Path& path);
+template <class T>
 std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* kernel, const Path& path);
 
 // The method for a kernel, chosen from its shape alone: never from the input's sizes, so that work may be

@@ -28,8 +28,7 @@ void store_line(const KernelTable<T>& table, const Line<T>& a) {
       const index o = a.s * q + r - a.lo;
       if (o < 0 || o >= a.length) continue;
       for (index c = 0; c < a.channels; ++c)
-        a.dst[o * a.stride + c * a.stride_c] =
-            a.buffer[a.map[r * a.channels + c] * a.pitch + q - a.q_begin];
+        a.dst[o * a.stride + c * a.stride_c] = a.buffer[a.map[r * a.channels + c] * a.pitch + q - a.q_begin];
     }
   };
   for (index q = a.q_begin; q < fast; ++q) one(q);

@@ -6,6 +6,7 @@
 #include "depthwise.h"
 #include "gradient.h"
 #include "move.h"
+#include "projection.h"
 #include "row.h"
 #include "simd.h"
 #include "winograd.h"
@@ -64,6 +65,7 @@ KernelTable<T> make() {
   t.max_rows = kRows;
   add_rows<T>(t);
   add_winograd<T>(t);
+  t.sum_rows = sum_rows<T>;
   t.depthwise = depthwise_kernel<T>;
   t.transpose = transpose<T>;
   t.pad_rows = pad_rows<T>;

@@ -13,28 +13,31 @@ inline Vec<T> masked(Vec<T> x, Vec<T> mask) {
 }
 
 template <class T, int V>
-inline void sum_vectors(const ct::SumTile<T>& a, ct::index at) {
+inline void sum_vectors(const ct::SumTile<T>& a, ct::index c, ct::index at) {
   constexpr int lanes = Simd<T>::lanes;
   Vec<T> acc[V];
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) acc[v] = splat(a.bias);
+  for (int v = 0; v < V; ++v) acc[v] = splat(a.bias[c]);
+  const ct::index first = c * a.src_step + at;
   for (ct::index t = 0; t < a.taps; ++t) {
-    const T* x = a.src[t] + at;
+    const T* x = a.src[t] + first;
     const T* mask = a.mask[t] + at;
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) acc[v] += masked<T>(load(x + v * lanes), load(mask + v * lanes));
   }
 #pragma GCC unroll 4
-  for (int v = 0; v < V; ++v) store(a.dst + at + v * lanes, acc[v]);
+  for (int v = 0; v < V; ++v) store(a.dst + c * a.dst_step + at + v * lanes, acc[v]);
 }
 
 template <class T>
 void sum_rows(const ct::SumTile<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
-  ct::index at = 0;
-  for (; at + 4 * lanes <= a.count; at += 4 * lanes) sum_vectors<T, 4>(a, at);
-  for (; at + 2 * lanes <= a.count; at += 2 * lanes) sum_vectors<T, 2>(a, at);
-  for (; at < a.count; at += lanes) sum_vectors<T, 1>(a, at);
+  for (ct::index c = 0; c < a.channels; ++c) {
+    ct::index at = 0;
+    for (; at + 4 * lanes <= a.count; at += 4 * lanes) sum_vectors<T, 4>(a, c, at);
+    for (; at + lanes < a.count; at += 2 * lanes) sum_vectors<T, 2>(a, c, at);
+    if (at < a.count) sum_vectors<T, 1>(a, c, at);
+  }
 }
 
 }  // namespace

@@ -119,6 +119,45 @@ def test_auto_takes_winograd_on_large_images_only(path):
     assert "Winograd" not in direct.explain((1, 32, 32, 64))
 
 
+PROJECTION = [
+    # input, kernel (*k, c_out / g, c_in), strides, dilation, padding, groups
+    ((2, 61, 24), (25, 1, 24), 4, 1, "same", 1),
+    ((1, 3, 67), (3, 2, 67), 1, 2, "valid", 1),
+    ((1, 5, 48), (5, 2, 48), 2, 1, ((-3, -7),), 2),
+    ((2, 17, 19, 31), (5, 5, 1, 31), 2, 1, "same", 1),
+    ((1, 3, 2, 64), (4, 4, 3, 64), 2, 1, ((1, 2), (0, 3)), 1),
+    ((1, 41, 130, 24), (3, 4, 1, 24), (1, 3), (5, 2), "same", 1),
+    ((1, 5, 7, 11, 32), (3, 3, 3, 1, 32), 2, 1, "same", 1),
+    ((1, 4, 3, 5, 64), (4, 2, 4, 3, 64), (2, 3, 1), 1, "valid", 1),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "padding", "groups"), PROJECTION)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_projection_is_exact_on_small_integers(
+    path, shape, kernel, stride, dilation, padding, groups, layout
+):
+    rng = np.random.default_rng(6)
+    x = rng.integers(-3, 4, shape).astype("float32")
+    w = rng.integers(-3, 4, kernel).astype("float32")
+    b = rng.integers(-3, 4, kernel[-2] * groups).astype("float32")
+    x[0, 1] = np.inf  # must not spread beyond its taps
+    with np.errstate(invalid="ignore"):
+        want = reference.conv_transpose(
+            x, w, stride, padding, dilation_rate=dilation, groups=groups, bias=b
+        ).astype("float32")
+    if layout == "channels_first":
+        x, want = np.ascontiguousarray(np.moveaxis(x, -1, 1)), np.moveaxis(want, -1, 1)
+    options = {"bias": b, "groups": groups, "data_format": layout, "dilation_rate": dilation}
+    plan = convtranspose.plan(w, stride, padding, **options)
+    assert "projection" in plan.explain(x.shape)
+    for threads in (1, 2, 5):
+        out, untouched = guarded(want.shape, "float32")
+        plan(x, out=out, threads=threads)
+        np.testing.assert_array_equal(out, want)
+        assert untouched()
+
+
 BITS = [
     # input, kernel (*k, c_out / g, c_in), strides, groups: each method at sizes that cut into many tasks
     ((5, 37, 31, 33), (4, 4, 48, 33), 2, 1),

@@ -1,0 +1,418 @@
+// The projection method: every source sample is multiplied by all taps and destination channels at once
+// (one dense product, whatever the stride), and the shifted rows of products are added up afterwards.
+// For layers with few destination channels, where the phases by themselves would fill neither vectors nor
+// registers. Forward only.
+//
+// A task walks down the lines of its block. Products live in a ring of a few lines, planar: (tap and
+// channel, position). A line of destinations is the sum of rows of that ring, each read with its shift.
+#include <algorithm>
+#include <cstring>
+
+#include "method.h"
+#include "schedule.h"
+#include "store_line.h"
+
+namespace ct {
+namespace {
+
+template <class T>
+class ProjectionMethod final : public Method<T> {
+ public:
+  ProjectionMethod(const Shape& shape, const T* kernel, const Path& path);
+  bool run(const Call<T>& call) const override;
+  index workspace_bytes(const Call<T>& call) const override;
+  std::string explain(const Call<T>& call) const override;
+
+ private:
+  // Sizes of a run. Lines of the source are computed in steps of several lines that are neighbours in memory.
+  struct Schedule {
+    AxisSchedule axis[kAxes];
+    index block[kAxes], blocks[kAxes], tasks;
+    index window[kAxes];  // source positions of a block, at most
+    index step_lines, plane_steps, slots;
+    index pitch;  // between rows of the ring: positions of a step and what whole vectors read beyond
+    index chunk;  // positions that are projected at once
+    index front;  // what shifted rows read before the first position
+    index ring, products, source, line, mask;  // elements of scratch memory
+    index elements() const { return ring + products + source + line + mask; }
+  };
+  struct Context {
+    const ProjectionMethod* self;
+    const Schedule* plan;
+    const Call<T>* call;
+  };
+  struct Task;
+
+  Schedule schedule(const Call<T>& call) const;
+  // Between the rows of a line of sums: whole vectors, which may begin anywhere.
+  index line_pitch(index width) const { return (ceil_div(width, table_.lanes) + 1) * table_.lanes; }
+  static void run_task(void* context, index task);
+
+  Shape shape_;
+  const KernelTable<T>& table_;
+  std::vector<AxisClass> classes_[kAxes];
+  index reach_[kAxes];
+  index rows_;                    // taps and destination channels
+  index padded_;                  // the same, whole vectors
+  bool along_rows_;               // vectors along the taps and channels, else along the positions
+  std::vector<index> tile_rows_;  // along positions: rows of each tile of weights
+  index group_weights_;
+  std::vector<index> identity_;  // order of the buffer's rows: as they are stored
+  Buffer<T> weights_, no_bias_;
+};
+
+template <class T>
+ProjectionMethod<T>::ProjectionMethod(const Shape& shape, const T* kernel, const Path& path)
+    : shape_(shape), table_(kernels<T>(path)), weights_(0), no_bias_(0) {
+  for (int a = 0; a < kAxes; ++a) {
+    classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
+    reach_[a] = (shape.k[a] - 1) * shape.d[a] / shape.s[a];
+  }
+  const index channels = shape.src_channels(), lanes = table_.lanes;
+  rows_ = shape.taps() * shape.dst_channels();
+  padded_ = ceil_div(rows_, lanes) * lanes;
+  along_rows_ = !shape.channels_first;
+  identity_.resize(std::size_t(shape.s[2] * shape.dst_channels()));
+  for (std::size_t n = 0; n < identity_.size(); ++n) identity_[n] = index(n);
+  no_bias_ = Buffer<T>(std::max(2 * lanes, shape.dst_channels()));
+  std::fill_n(no_bias_.data(), std::max(2 * lanes, shape.dst_channels()), T(0));
+
+  // Tiles of rows, each (source channel, row): whole panels of vectors, or a few broadcast numbers.
+  const index size = along_rows_ ? 2 * lanes : tile_size(rows_, table_.max_rows);
+  for (index r = 0; r < rows_; r += size) tile_rows_.push_back(std::min(size, rows_ - r));
+  group_weights_ = channels * (along_rows_ ? padded_ : rows_);
+  weights_ = Buffer<T>(group_weights_ * shape.groups);
+  T* to = weights_.data();
+  for (index g = 0; g < shape.groups; ++g) {
+    const T* from = kernel + g * channels;
+    for (const index rows : tile_rows_) {
+      const index width = along_rows_ ? ceil_div(rows, lanes) * lanes : rows;
+      std::fill_n(to, channels * width, T(0));
+      table_.transpose(from, shape.c_in, rows, channels, to, width);
+      from += rows * shape.c_in;
+      to += channels * width;
+    }
+  }
+}
+
+template <class T>
+typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<T>& call) const {
+  Schedule s;
+  index extent[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    s.axis[a] = schedule_axis(shape_.kind, call.axes[a], classes_[a]);
+    extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
+    s.block[a] = std::max<index>(extent[a], 1);
+  }
+  const index lanes = table_.lanes, rows = along_rows_ ? padded_ : rows_;
+  const View<const T>& src = call.src;
+  s.chunk = 14 * lanes;
+  s.front = ceil_div(reach_[2], lanes) * lanes;
+  const auto measure = [&] {
+    for (int a = 0; a < kAxes; ++a)
+      s.window[a] = std::max<index>(std::min(s.block[a] + reach_[a], call.axes[a].i), 1);
+    // Several short lines make one step where they are whole and follow each other in memory.
+    const bool whole =
+        s.block[2] >= extent[2] && s.axis[2].q_begin <= reach_[2] && s.axis[2].q_end >= src.size[2];
+    const bool together = whole && src.stride[1] == src.size[2] * src.stride[2];
+    s.step_lines = together ? std::clamp<index>(s.chunk / s.window[2], 1, s.window[1]) : 1;
+    s.plane_steps = ceil_div(s.window[1], s.step_lines);
+    s.slots = reach_[0] * s.plane_steps + ceil_div(reach_[1], s.step_lines) + 1;
+    s.pitch = ceil_div(s.step_lines * s.window[2], lanes) * lanes;
+    s.ring = 2 * s.front + 4 * lanes + s.slots * rows * s.pitch;
+    return s.ring * index(sizeof(T));
+  };
+  while (measure() > block_budget()) {
+    if (reach_[0] > 0 && s.block[1] > 4 * (reach_[1] + 4))
+      s.block[1] = ceil_div(s.block[1], 2);
+    else if (s.block[2] > 8 * (reach_[2] + lanes))
+      s.block[2] = ceil_div(s.block[2], 2);
+    else
+      break;
+  }
+  const auto count_tasks = [&] {
+    s.tasks = call.src.n * shape_.groups;
+    for (int a = 0; a < kAxes; ++a) {
+      s.blocks[a] = ceil_div(extent[a], s.block[a]);
+      s.tasks *= s.blocks[a];
+    }
+    return s.tasks;
+  };
+  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  while (count_tasks() > 0 && threads > 1 && s.tasks < 4 * threads) {
+    // The products of the lines above a block are computed once more: blocks stay much larger than that.
+    const int a = s.block[0] > 4 * (reach_[0] + 1) ? 0 : s.block[1] > 4 * (reach_[1] + 1) ? 1 : 2;
+    if (a == 2 && s.block[2] <= 8 * (reach_[2] + lanes)) break;
+    s.block[a] = ceil_div(s.block[a], 2);
+  }
+  measure();
+  s.products = along_rows_ ? s.chunk * padded_ : 0;
+  const bool in_place = along_rows_ && src.stride_c == 1;
+  s.source = in_place ? 0 : shape_.src_channels() * s.chunk;
+  s.line = index(identity_.size()) * line_pitch(s.block[2]);
+  s.mask = 2 * s.front + s.window[2] + 4 * lanes;
+  return s;
+}
+
+// One block of one image and group.
+template <class T>
+struct ProjectionMethod<T>::Task {
+  const ProjectionMethod& self;
+  const Schedule& plan;
+  const Call<T>& call;
+  index group = 0, image = 0;
+  index q[kAxes], q_stop[kAxes];  // destinations, in q
+  index lo[kAxes], hi[kAxes];     // the source positions they need
+  T *ring, *products, *source, *line, *mask;
+  std::vector<const T*> lines, rows, masks;  // of the sum at hand
+
+  index width() const { return hi[2] - lo[2]; }
+  index slot_size() const { return (self.along_rows_ ? self.padded_ : self.rows_) * plan.pitch; }
+  index step_of(index d, index h) const {
+    return (d - lo[0]) * plan.plane_steps + (h - lo[1]) / plan.step_lines;
+  }
+
+  void open(T* memory) {
+    ring = memory + plan.front;
+    products = memory + plan.ring;
+    source = products + plan.products;
+    line = source + plan.source;
+    mask = line + plan.line;
+    std::memset(mask, 0, sizeof(T) * std::size_t(plan.mask));
+    std::memset(mask + plan.front, 0xff, sizeof(T) * std::size_t(width()));
+    mask += plan.front;
+  }
+
+  // The products of one step: lines of the plane d beginning with h.
+  void project(index step) {
+    const index d = lo[0] + step / plan.plane_steps;
+    const index h = lo[1] + step % plan.plane_steps * plan.step_lines;
+    const index positions = std::min(plan.step_lines, hi[1] - h) * width();
+    const View<const T>& src = call.src;
+    const T* from = src.data + image * src.stride_n + group * self.shape_.src_channels() * src.stride_c +
+                    d * src.stride[0] + h * src.stride[1] + lo[2] * src.stride[2];
+    T* to = ring + step % plan.slots * slot_size();
+    for (index p = 0, count; p < positions; p += count) {
+      count = std::min(plan.chunk, positions - p);
+      if (!self.along_rows_ && count > self.table_.lanes) count -= count % self.table_.lanes;
+      if (self.along_rows_)
+        along_rows(from + p * src.stride[2], count, to + p);
+      else
+        along_positions(from + p * src.stride[2], count, to + p);
+    }
+  }
+
+  void along_rows(const T* from, index count, T* to) {
+    const KernelTable<T>& table = self.table_;
+    const View<const T>& src = call.src;
+    const index channels = self.shape_.src_channels(), zero = 0;
+    ChannelTile<T> tile;
+    tile.src_stride = src.stride[2];
+    if (src.stride_c != 1) {
+      for (index j = 0; j < count; ++j)
+        for (index c = 0; c < channels; ++c)
+          source[j * channels + c] = from[j * src.stride[2] + c * src.stride_c];
+      from = source;
+      tile.src_stride = channels;
+    }
+    tile.channels = channels;
+    tile.taps = 1;
+    tile.src_offset = tile.weight_offset = &zero;
+    tile.bias = self.no_bias_.data();
+    tile.dst_stride = self.padded_;
+    tile.dst_stride_c = 1;
+    const index size = tile_size(count, table.max_positions[1]);
+    for (index p = 0; p < count; p += size) {
+      tile.src = from + p * tile.src_stride;
+      tile.dst = products + p * self.padded_;
+      tile.weights = self.weights_.data() + group * self.group_weights_;
+      for (const index rows : self.tile_rows_) {
+        const int vectors = rows > table.lanes ? 2 : 1;
+        tile.columns = vectors * table.lanes;
+        table.channel[vectors - 1][std::min(size, count - p) - 1](tile);
+        tile.weights += channels * tile.columns;
+        tile.dst += tile.columns;
+      }
+    }
+    // Whole blocks of vectors: what lies beyond the positions is never used.
+    table.transpose(products, self.padded_, ceil_div(count, table.lanes) * table.lanes, self.padded_, to,
+                    plan.pitch);
+  }
+
+  void along_positions(const T* from, index count, T* to) {
+    const KernelTable<T>& table = self.table_;
+    const View<const T>& src = call.src;
+    const index channels = self.shape_.src_channels(), lanes = table.lanes;
+    const index vectors = ceil_div(count, lanes);
+    const index pitch = vectors * lanes;
+    // Read in place where planes spread over the cache and whole vectors are there.
+    if (src.stride[2] == 1 && count % lanes == 0 && src.stride_c * index(sizeof(T)) % 2048 != 0) {
+      multiply(from, src.stride_c, vectors, to);
+      return;
+    }
+    if (src.stride[2] == 1) {
+      table.pad_rows(from, src.stride_c, channels, 0, count, pitch - count, source, pitch);
+    } else {
+      for (index c = 0; c < channels; ++c)
+        for (index j = 0; j < pitch; ++j)
+          source[c * pitch + j] = j < count ? from[j * src.stride[2] + c * src.stride_c] : T(0);
+    }
+    multiply(source, pitch, vectors, to);
+  }
+
+  void multiply(const T* from, index stride_c, index vectors, T* to) {
+    const KernelTable<T>& table = self.table_;
+    const index channels = self.shape_.src_channels(), zero = 0, lanes = table.lanes;
+    RowTile<T> tile;
+    tile.src_stride_c = stride_c;
+    tile.channels = channels;
+    tile.taps = 1;
+    tile.src_offset = &zero;
+    tile.weight_offset = nullptr;
+    tile.bias = self.no_bias_.data();
+    tile.dst_stride = plan.pitch;
+    const index size = tile_size(vectors, table.row_vectors[self.tile_rows_[0] - 1]);
+    for (index v = 0; v < vectors; v += size) {
+      const index some = std::min(size, vectors - v);
+      tile.src = from + v * lanes;
+      tile.dst = to + v * lanes;
+      tile.weights = self.weights_.data() + group * self.group_weights_;
+      for (const index rows : self.tile_rows_) {
+        table.row[rows - 1][some - 1](tile);
+        tile.weights += channels * rows;
+        tile.dst += rows * plan.pitch;
+      }
+    }
+  }
+
+  // The destinations of one line of q.
+  void sum(index q_d, index q_h) {
+    const Shape& shape = self.shape_;
+    const index channels = shape.dst_channels();
+    // Destinations [begin, end) meet the source; those around them, where a crop is negative, are the bias.
+    const index begin = std::clamp<index>(lo[2], q[2], q_stop[2]);
+    const index end = std::clamp<index>(hi[2] + self.reach_[2], begin, q_stop[2]);
+    const View<T>& dst = call.dst;
+    Line<T> out;
+    out.buffer = line;
+    out.pitch = self.line_pitch(q_stop[2] - q[2]);
+    out.map = self.identity_.data();
+    out.q_begin = q[2];
+    out.q_end = q_stop[2];
+    out.s = shape.s[2];
+    out.lo = call.axes[2].lo;
+    out.length = call.axes[2].o;
+    out.channels = channels;
+    out.stride = dst.stride[2];
+    out.stride_c = dst.stride_c;
+    const index tap_step = channels * plan.pitch;
+    SumTile<T> tile;
+    tile.channels = channels;
+    tile.count = end - begin;
+    tile.src_step = plan.pitch;
+    tile.dst_step = out.pitch;
+    tile.bias = call.bias ? call.bias + group * channels : self.no_bias_.data();
+    for (const Phase& pd : plan.axis[0].phases)
+      for (const Phase& ph : plan.axis[1].phases) {
+        const index jd = q_d - pd.q0, jh = q_h - ph.q0;
+        if (jd < 0 || jd >= pd.count || jh < 0 || jh >= ph.count) continue;
+        // Lines of products that a tap of the first two axes reads.
+        lines.clear();
+        for (const AxisTap& td : pd.cls->taps) {
+          const index d = q_d - td.shift;
+          if (d < lo[0] || d >= hi[0]) continue;
+          for (const AxisTap& th : ph.cls->taps) {
+            const index h = q_h - th.shift;
+            if (h < lo[1] || h >= hi[1]) continue;
+            const index taps = (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2];
+            lines.push_back(ring + step_of(d, h) % plan.slots * slot_size() +
+                            (h - lo[1]) % plan.step_lines * width() + taps * tap_step + begin - lo[2]);
+          }
+        }
+        for (const AxisClass& cw : self.classes_[2]) {
+          rows.clear();
+          masks.clear();
+          for (const T* from : lines)
+            for (const AxisTap& tw : cw.taps) {
+              rows.push_back(from + tw.kernel_index * tap_step - tw.shift);
+              masks.push_back(mask + begin - lo[2] - tw.shift);
+            }
+          tile.taps = index(rows.size());
+          tile.src = rows.data();
+          tile.mask = masks.data();
+          T* to = line + cw.residue * channels * out.pitch;
+          tile.dst = to + begin - q[2];
+          self.table_.sum_rows(tile);
+          for (index c = 0; c < channels; ++c, to += out.pitch) {
+            std::fill(to, to + begin - q[2], tile.bias[c]);
+            std::fill(to + end - q[2], to + q_stop[2] - q[2], tile.bias[c]);
+          }
+        }
+        out.dst = dst.data + image * dst.stride_n + group * channels * dst.stride_c +
+                  (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
+                  (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
+        store_line(self.table_, out);
+      }
+  }
+};
+
+template <class T>
+void ProjectionMethod<T>::run_task(void* context, index number) {
+  const Context& ctx = *static_cast<const Context*>(context);
+  const Schedule& plan = *ctx.plan;
+  Task task{*ctx.self, plan, *ctx.call};
+  for (int a = kAxes - 1; a >= 0; --a) {
+    task.q[a] = plan.axis[a].q_begin + number % plan.blocks[a] * plan.block[a];
+    task.q_stop[a] = std::min(task.q[a] + plan.block[a], plan.axis[a].q_end);
+    number /= plan.blocks[a];
+    task.lo[a] = std::clamp<index>(task.q[a] - ctx.self->reach_[a], 0, ctx.call->axes[a].i);
+    task.hi[a] = std::clamp<index>(task.q_stop[a], task.lo[a], ctx.call->axes[a].i);
+  }
+  task.group = number % ctx.self->shape_.groups;
+  task.image = number / ctx.self->shape_.groups;
+  task.open(static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.elements()))));
+
+  const bool empty = task.lo[0] == task.hi[0] || task.lo[1] == task.hi[1] || task.lo[2] == task.hi[2];
+  if (empty) task.hi[0] = task.lo[0];  // no line is read
+  index next = 0;
+  for (index d = task.q[0]; d < task.q_stop[0]; ++d)
+    for (index h = task.q[1]; h < task.q_stop[1]; ++h) {
+      const index last = empty ? -1
+                               : task.step_of(std::min(d, task.hi[0] - 1),
+                                              d < task.hi[0] ? std::min(h, task.hi[1] - 1) : task.hi[1] - 1);
+      for (; next <= last; ++next) task.project(next);
+      task.sum(d, h);
+    }
+}
+
+template <class T>
+bool ProjectionMethod<T>::run(const Call<T>& call) const {
+  const Schedule plan = schedule(call);
+  Context context{this, &plan, &call};
+  return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
+}
+
+template <class T>
+index ProjectionMethod<T>::workspace_bytes(const Call<T>& call) const {
+  const Schedule plan = schedule(call);
+  return workers(call.threads, plan.tasks) * plan.elements() * index(sizeof(T));
+}
+
+template <class T>
+std::string ProjectionMethod<T>::explain(const Call<T>& call) const {
+  return "projection method: " + std::to_string(rows_) + " products of every sample, vectors of " +
+         std::to_string(table_.lanes) + (along_rows_ ? " taps and channels, " : " positions, ") +
+         std::to_string(schedule(call).tasks) + " tasks";
+}
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Method<T>> make_projection_method(const Shape& shape, const T* kernel, const Path& path) {
+  return std::make_unique<ProjectionMethod<T>>(shape, kernel, path);
+}
+
+template std::unique_ptr<Method<float>> make_projection_method(const Shape&, const float*, const Path&);
+template std::unique_ptr<Method<double>> make_projection_method(const Shape&, const double*, const Path&);
+
+}  // namespace ct
