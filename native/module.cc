@@ -200,10 +200,25 @@ class PyOperator {
     return sizes;
   }
 
+  // Threads that a call is worth: handing work to another thread costs as much as some 250 thousand
+  // multiplications, or moving 32 thousand numbers.
+  int worthy_threads(const Sizes& sizes, index batch, int threads) const {
+    double inputs = double(batch), outputs = double(batch), products = double(shape_.taps());
+    for (int a = 0; a < kAxes; ++a) {
+      inputs *= double(sizes.axis[a].i);
+      outputs *= double(sizes.axis[a].o);
+    }
+    products *= inputs * double(shape_.c_in) * double(shape_.c_out / shape_.groups);
+    const double moved = inputs * double(shape_.c_in) + outputs * double(shape_.c_out);
+    const double worth = 1 + products / 250e3 + moved / 32e3;
+    if (threads < 1) threads = ct::default_threads();
+    return worth < threads ? int(worth) : threads;
+  }
+
   // A call on contiguous arrays of these sizes: what plans are explained for.
   template <class T>
   ct::Call<T> nominal(const Sizes& sizes, index batch, int threads) const {
-    ct::Call<T> call{{}, {}, sizes.axis, nullptr, threads, nullptr};
+    ct::Call<T> call{{}, {}, sizes.axis, nullptr, worthy_threads(sizes, batch, threads), nullptr};
     const auto fill = [&](auto& v, index channels, bool output) {
       v.n = batch;
       v.c = channels;
@@ -243,7 +258,8 @@ class PyOperator {
     bool finished;
     {
       nb::gil_scoped_release free;
-      finished = method.run({src, dst, sizes.axis, vector, threads, &interrupted});
+      finished =
+          method.run({src, dst, sizes.axis, vector, worthy_threads(sizes, src.n, threads), &interrupted});
     }
     raise_if_interrupted(finished);
   }

@@ -27,6 +27,30 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMaxThreads = 1024;
 constexpr auto kStopInterval = std::chrono::milliseconds(50);
+// Waking a sleeping thread takes tens of microseconds, as long as a small layer. Who waits looks around for
+// about as long before it sleeps, so that one layer after another finds its workers awake.
+constexpr auto kSpin = std::chrono::microseconds(100);
+
+inline void relax() {
+#if defined(__x86_64__) || defined(_M_X64)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits for a condition without sleeping, for a while; returns the condition.
+template <class Condition>
+bool spin(const Condition& condition) {
+  const auto begin = Clock::now();
+  do
+    for (int n = 0; n < 32; ++n) {
+      if (condition()) return true;
+      relax();
+    }
+  while (Clock::now() - begin < kSpin);
+  return condition();
+}
 
 int positive_number(const char* name) {
   const char* text = std::getenv(name);
@@ -59,7 +83,7 @@ struct Job {
   std::atomic<bool> abandoned{false};
   std::mutex mutex;
   std::condition_variable done;
-  int working = 0;  // workers inside run(); guarded by mutex
+  std::atomic<int> working{0};  // workers inside run(); changed with the mutex held
   std::exception_ptr error;
 
   void run(ShouldStop should_stop) {
@@ -97,6 +121,7 @@ class Pool {
       std::lock_guard<std::mutex> lock(mutex_);
       grow(threads - 1);
       for (int n = 1; n < threads; ++n) queue_.push_back(job);
+      offers_ = queue_.size();
     }
     for (int n = 1; n < threads; ++n) wake_.notify_one();
 
@@ -107,7 +132,9 @@ class Pool {
     {  // offers that nobody took yet are withdrawn
       std::lock_guard<std::mutex> lock(mutex_);
       for (auto it = queue_.begin(); it != queue_.end();) it = *it == job ? queue_.erase(it) : it + 1;
+      offers_ = queue_.size();
     }
+    spin([&] { return job->working == 0; });
     std::unique_lock<std::mutex> lock(job->mutex);
     while (job->working > 0) {
       job->done.wait_for(lock, kStopInterval);
@@ -141,6 +168,7 @@ class Pool {
       if (stopping_) return;
       std::shared_ptr<Job> job = queue_.front();
       queue_.pop_front();
+      offers_ = queue_.size();
       {
         std::lock_guard<std::mutex> job_lock(job->mutex);
         ++job->working;
@@ -153,6 +181,7 @@ class Pool {
         job->done.notify_one();
       }
       job.reset();
+      spin([this] { return offers_ > 0 || stopping_; });
       lock.lock();
     }
   }
@@ -173,8 +202,9 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Job>> queue_;
+  std::atomic<std::size_t> offers_{0};  // length of the queue, to be looked at without the mutex
   std::vector<std::thread> workers_;
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
 };
 
 // Never destroyed: at exit, detached user threads may still be inside a call.
