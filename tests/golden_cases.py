@@ -41,8 +41,10 @@ Case = dict[str, Any]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def _copier() -> Any:
-    spec = importlib.util.spec_from_file_location("copy_golden", GOLDEN / "copy_golden.py")
+@cache
+def load(path: Path) -> Any:
+    """A module that is a file of the tests, by its place."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -50,7 +52,7 @@ def _copier() -> Any:
     return module
 
 
-copy_golden = _copier()
+copy_golden = load(GOLDEN / "copy_golden.py")
 
 
 @cache
@@ -224,6 +226,23 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+class Difference(str):
+    """What is wrong with our outcome, in words.
+
+    Attributes
+    ----------
+    computed : bool
+        Whether we gave an answer; else we refused.
+    """
+
+    computed: bool
+
+    def __new__(cls, text: str, computed: bool) -> Difference:
+        made = super().__new__(cls, text)
+        made.computed = computed
+        return made
+
+
 Same = Callable[[Case, Any], "str | None"]
 
 
@@ -234,15 +253,35 @@ def difference(
     same: Same | None = None,
     gist: str | None = None,
     alike: Mapping[str, Sequence[str]] = ALIKE,
-) -> str | None:
+    stage: Callable[[], str] | None = None,
+) -> Difference | None:
     """Run ``call`` and say how its outcome differs from the recorded one, or ``None``."""
-    expect = case["expect"]
     try:
         actual = call()
     except Exception as error:  # whatever it is, it is the outcome
-        if expect["kind"] != "raises":
-            return f"{type(error).__name__}: {error}, recorded {expect['kind']}"
-        return error_difference(error, expect, gist, alike)
+        refused = _refusal_difference(error, case["expect"], gist, alike, None if stage is None else stage())
+        return None if refused is None else Difference(refused, computed=False)
+    wrong = _answer_difference(case, actual, same)
+    return None if wrong is None else Difference(wrong, computed=True)
+
+
+def _refusal_difference(
+    error: Exception,
+    expect: dict[str, Any],
+    gist: str | None,
+    alike: Mapping[str, Sequence[str]],
+    stage: str | None,
+) -> str | None:
+    raised = f"{type(error).__name__}: {error}" if stage is None else f"{stage} raises {error!r}"
+    if expect["kind"] != "raises":
+        return f"{raised}, recorded {expect['kind']}"
+    if stage is not None and stage != expect["stage"]:
+        return f"{raised}, recorded at {expect['stage']}: {expect['type']}: {expect['message']}"
+    return error_difference(error, expect, gist, alike)
+
+
+def _answer_difference(case: Case, actual: Any, same: Same | None) -> str | None:
+    expect = case["expect"]
     if expect["kind"] == "raises":
         return f"a result, recorded {expect['type']}: {expect['message']}"
     if same is not None:
@@ -267,8 +306,15 @@ def check(
     returns what is wrong, or ``None``. ``gist`` is a pattern that the message of an error must match;
     ``alike`` says which of our exception classes stand for a recorded one.
     """
-    found = difference(case, call, same=same, gist=gist, alike=alike)
-    reason = deviations(case["source"]).get(case["key"])
-    where = f"{case['source']}: {case['key']}"
-    assert found is None or reason is not None, f"{where}: {found}"
-    assert reason is None or found is not None, f"{where} agrees now; it is listed as: {reason}"
+    wrong = verdict(case, difference(case, call, same=same, gist=gist, alike=alike))
+    assert wrong is None, wrong
+
+
+def verdict(case: Case, found: Difference | None) -> str | None:
+    """What is wrong with a difference, or with none: it is new, or it is listed and gone."""
+    reason, where = deviations(case["source"]).get(case["key"]), f"{case['source']}: {case['key']}"
+    if found is not None and reason is None:
+        return f"{where}: {found}"
+    if found is None and reason is not None:
+        return f"{where} agrees now; it is listed as: {reason}"
+    return None

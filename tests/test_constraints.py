@@ -9,7 +9,7 @@ from convtranspose.dialects import TF_KERAS_2_9
 W = np.random.default_rng(3).normal(size=(3, 5, 7, 2))
 
 
-@golden_builtins.parameters("constraints.", "get_kernelConstraint")
+@golden_builtins.parameters("constraints.")
 def test_recorded(case):
     golden_builtins.check(case, constraints, lambda constraint, w: constraint(w))
 

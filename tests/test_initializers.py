@@ -88,7 +88,7 @@ def statistics_difference(case, observed):
     return None
 
 
-@golden_builtins.parameters("initializers.Zeros", "initializers.Ones", "get_kernelInitializer")
+@golden_builtins.parameters("initializers.Zeros", "initializers.Ones")
 def test_recorded_objects(case):
     golden_builtins.check(case, initializers, lambda made, shape: made(shape))
 

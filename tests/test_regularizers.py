@@ -14,7 +14,7 @@ PENALTIES = [
 ]
 
 
-@golden_builtins.parameters("regularizers.", "get_kernelRegularizer")
+@golden_builtins.parameters("regularizers.")
 def test_recorded(case):
     golden_builtins.check(case, regularizers, lambda regularizer, w: regularizer(w))
 

@@ -7,7 +7,6 @@ specifications; and of errors the step that raises, the class, and what the mess
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
@@ -16,20 +15,22 @@ import numpy as np
 import pytest
 
 import convtranspose.layers
+import golden_cases
 from convtranspose import reference, tf_keras
 from convtranspose.compat import v1
 from convtranspose.dialects import TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, Dialect
 from convtranspose.layers import Layer, clear_session
 from golden_cases import (
     Case,
+    Difference,
     array_difference,
     cases,
     deviations,
-    error_difference,
     inputs,
     plain,
     resolve,
     unused_patterns,
+    verdict,
 )
 
 
@@ -208,35 +209,23 @@ def array_case(case: Case, stage: Stage) -> str | None:
     return wrong
 
 
-def difference(case: Case) -> str | None:
+def difference(case: Case) -> Difference | None:
     """How our outcome differs from the recorded one, or ``None``."""
     expect, stage = case["expect"], Stage()
-    try:
+
+    def run() -> str | None:
         if "inputs" in case:
-            wrong = array_case(case, stage)
-        else:
-            found = run_steps(case, stage)
-            wrong = value_difference(found, expect["value"]) if expect["kind"] == "value" else None
-    except Exception as error:  # whatever it is, it is the outcome
-        outcome = f"{stage.name} raises {type(error).__name__}: {error}"
-        if expect["kind"] != "raises":
-            return f"{outcome}, recorded {expect['kind']}"
-        if stage.name != expect["stage"]:
-            return f"{outcome}, recorded at {expect['stage']}: {expect['type']}"
-        return error_difference(error, expect, gist_of(expect["message"]))
-    if expect["kind"] == "raises":
-        return f"a result, recorded {expect['stage']} raises {expect['type']}: {expect['message']}"
-    return wrong
+            return array_case(case, stage)
+        found = run_steps(case, stage)
+        return value_difference(found, expect["value"]) if expect["kind"] == "value" else None
 
-
-def verdict(case: Case, difference: Callable[[Case], str | None]) -> str | None:
-    """A new difference, or a listed one that is gone."""
-    found, reason = difference(case), deviations(case["source"]).get(case["key"])
-    if found is not None and reason is None:
-        return f"{case['key']} {case.get('args')}: {found}"
-    if found is None and reason is not None:
-        return f"{case['key']} agrees now; it is listed as: {reason}"
-    return None
+    return golden_cases.difference(
+        case,
+        run,
+        same=lambda _, wrong: wrong,
+        gist=gist_of(expect["message"]) if expect["kind"] == "raises" else None,
+        stage=lambda: stage.name,
+    )
 
 
 def kind(case: Case) -> str:
@@ -254,7 +243,7 @@ def _groups() -> list[Any]:
 
 @pytest.mark.parametrize("group", _groups())
 def test_recorded(group: list[Case]) -> None:
-    wrong = [found for case in group if (found := verdict(case, difference)) is not None]
+    wrong = [found for case in group if (found := verdict(case, difference(case))) is not None]
     assert not wrong, f"{len(wrong)} of {len(group)}:\n" + "\n".join(wrong)
 
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import Any
 
 import ml_dtypes  # noqa: F401 - registers the name bfloat16 with NumPy
 import numpy as np
 import pytest
 
+import golden_cases
 from convtranspose import arguments, conv_transpose, geometry, reference
 from golden_cases import (
     Case,
+    Difference,
     array,
     array_difference,
     cases,
-    check,
     deviations,
     inputs,
     key,
     sources,
+    verdict,
 )
 
 CURRENT = ["keras3_ops_jax", "keras3_ops_openvino", "keras3_ops_tensorflow", "keras3_ops_torch"]
@@ -117,14 +118,14 @@ def same(case: Case, answer: Any) -> str | None:
     return None if answer == wanted else f"{answer}, recorded {wanted}"
 
 
-def check_all(found: Iterable[Case], run: Callable[[Case], Any]) -> None:
-    """:func:`check` many cases in one test; all failures are told."""
-    failures = []
-    for case in found:
-        try:
-            check(case, partial(run, case), same=same, alike=ALIKE)
-        except AssertionError as failure:
-            failures.append(str(failure))
+def difference(case: Case) -> Difference | None:
+    """How our outcome differs from the recorded one, or ``None``."""
+    return golden_cases.difference(case, lambda: checked_call(case), same=same, alike=ALIKE)
+
+
+def check_all(found: Iterable[Case]) -> None:
+    """Many cases in one test; all failures are told."""
+    failures = [wrong for case in found if (wrong := verdict(case, difference(case))) is not None]
     assert not failures, "\n".join(failures)
 
 
@@ -132,12 +133,12 @@ def check_all(found: Iterable[Case], run: Callable[[Case], Any]) -> None:
     "case", [c for source in CURRENT for c in cases(source)], ids=lambda c: f"{c['source']}-{key(c)}"
 )
 def test_current_version(case):
-    check(case, lambda: checked_call(case), same=same, alike=ALIKE)
+    check_all([case])
 
 
 @pytest.mark.parametrize("source", OLDER)
 def test_older_version(source):
-    check_all(cases(source), checked_call)
+    check_all(cases(source))
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -154,7 +155,7 @@ def test_symbolic_shapes(source):
 
 
 def test_every_path(path):
-    check_all((case for case in cases(CURRENT[0]) if "inputs" in case), checked_call)
+    check_all(case for case in cases(CURRENT[0]) if "inputs" in case)
 
 
 @pytest.mark.parametrize("source", SOURCES)

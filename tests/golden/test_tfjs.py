@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import golden_cases
 from convtranspose import reference, tfjs
 from convtranspose.layers import clear_session
 from golden_cases import (
     Case,
+    Difference,
     array_difference,
     cases,
     deviations,
-    error_difference,
     inputs,
     plain,
     resolve,
@@ -166,39 +167,31 @@ def numbered(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "name": automatic, "config": config, "weights": weights}
 
 
-def difference(case: Case) -> str | None:
-    expect, run = case["expect"], Run(case)
+def difference(case: Case) -> Difference | None:
+    """How our outcome differs from the recorded one, or ``None``."""
     clear_session()
-    try:
-        wrong = run.outcome()
-    except Exception as error:  # whatever it is, it is the outcome
-        outcome = f"{run.stage} raises {type(error).__name__}: {error}"
-        if expect["kind"] != "raises":
-            return f"{outcome}, recorded {expect['kind']}"
-        if run.stage != expect["stage"]:
-            return f"{outcome}, recorded at {expect['stage']}: {expect['type']}: {expect['message']}"
-        return error_difference(error, expect, gist_of(expect["message"]), ALIKE)
-    if expect["kind"] == "raises":
-        return f"a result, recorded {expect['stage']} raises {expect['type']}: {expect['message']}"
-    return wrong
+    run, expect = Run(case), case["expect"]
+    return golden_cases.difference(
+        case,
+        run.outcome,
+        same=lambda _, wrong: wrong,
+        gist=gist_of(expect["message"]) if expect["kind"] == "raises" else None,
+        alike=ALIKE,
+        stage=lambda: run.stage,
+    )
 
 
 def verdict(case: Case) -> str | None:
     """A new difference, a listed one that is gone, or a warning too many or too few."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        found = difference(case)
-    reason = deviations("tfjs").get(case["key"])
-    if found is not None and reason is None:
-        return f"{case['key']} {case.get('args')}: {found}"
-    if found is None and reason is not None:
-        return f"{case['key']} agrees now; it is listed as: {reason}"
-    if not case["key"].startswith("core"):
+        wrong = golden_cases.verdict(case, difference(case))
+    if wrong is None and not case["key"].startswith("core"):
         heard = {re.match(r"TensorFlow.js ignores (\w+)=", str(w.message))[1] for w in told}  # type: ignore[index]
         due = {key for key, value in case["args"].items() if key in IGNORED and IGNORED[key](value)}
         if heard != due and case["expect"].get("stage") != "init":
             return f"{case['key']} warns of {sorted(heard)}, but ignored are {sorted(due)}"
-    return None
+    return wrong
 
 
 def kind(case: Case) -> str:
