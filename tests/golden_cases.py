@@ -8,12 +8,12 @@
 a program on purpose, ``tests/golden/deviations/<source>.toml`` says so:
 
     [empty_axis]
-    reason = "an empty spatial axis is a ValueError here, because the programs disagree"
     keys = ["o1_empty_spatial", "vo_x_*"]
 
-``messages = ["only supports NHWC"]`` picks cases by the text of the recorded error or warnings (regular
-expressions); beside ``keys`` it narrows them. A difference that is not listed fails, and so does a listed
-one that is gone, or a pattern that matches no case.
+The names are those of ``deviations/reasons.toml``, which says why. ``messages = ["only supports NHWC"]``
+picks cases by the text of the recorded error or warnings (regular expressions); beside ``keys`` it narrows
+them. A difference that is not listed fails, and so does a listed one that is gone, or a pattern that
+matches no case.
 """
 
 from __future__ import annotations
@@ -143,29 +143,46 @@ def _by_message(pattern: str) -> Test:
     return means
 
 
+def _toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+@cache
+def reasons() -> dict[str, dict[str, str]]:
+    """Name of a reason -> its ``sort``, ``title`` and ``reason``."""
+    return _toml(GOLDEN / "deviations" / "reasons.toml")
+
+
 @cache
 def _tables(source: str) -> list[tuple[str, list[list[tuple[str, Test]]]]]:
-    """Of every table of the deviations file its reason, and the patterns of its ``keys`` and ``messages``."""
-    path = GOLDEN / "deviations" / f"{source}.toml"
+    """Of every table of the deviations file its name, and the patterns of its ``keys`` and ``messages``."""
     found = []
-    for name, table in tomllib.loads(path.read_text(encoding="utf-8") if path.exists() else "").items():
-        if not {"reason"} < table.keys() <= {"reason", "keys", "messages"}:
-            raise KeyError(f"[{name}] of {path.name} needs reason, and keys or messages or both")
+    for name, table in _toml(GOLDEN / "deviations" / f"{source}.toml").items():
+        if name not in reasons():
+            raise KeyError(f"[{name}] of {source}.toml is no entry of reasons.toml")
+        if not set() < table.keys() <= {"keys", "messages"}:
+            raise KeyError(f"[{name}] of {source}.toml needs keys or messages or both")
         entries = (("keys", _by_key), ("messages", _by_message))
         patterns = [[(p, test(p)) for p in table[entry]] for entry, test in entries if entry in table]
-        found.append((table["reason"], patterns))
+        found.append((name, patterns))
+    return found
+
+
+@cache
+def listed(source: str) -> dict[str, str]:
+    """Key of a case -> name of the reason why we differ from the program there."""
+    found: dict[str, str] = {}
+    for name, entries in _tables(source):
+        for case in cases(source):
+            if all(any(means(case) for _, means in entry) for entry in entries):
+                found.setdefault(case["key"], name)
     return found
 
 
 @cache
 def deviations(source: str) -> dict[str, str]:
     """Key of a case -> reason why we differ from the program there."""
-    found: dict[str, str] = {}
-    for reason, entries in _tables(source):
-        for case in cases(source):
-            if all(any(means(case) for _, means in entry) for entry in entries):
-                found.setdefault(case["key"], reason)
-    return found
+    return {key: reasons()[name]["reason"] for key, name in listed(source).items()}
 
 
 def unused_patterns(source: str) -> list[str]:

@@ -84,10 +84,8 @@ def test_patterns(tmp_path, monkeypatch):
     (tmp_path / "deviations" / f"{SOURCE}.toml").write_text(
         """
         [a]
-        reason = "by key, with a list in it"
         keys = ["vo_op1_s3_[1,1]_*", "no such *"]
         [b]
-        reason = "by message, narrowed by key"
         keys = ["vo_strides*"]
         messages = ["All dilations must be positive"]
         """,
@@ -96,9 +94,16 @@ def test_patterns(tmp_path, monkeypatch):
     golden_cases.cases(SOURCE)  # read from where they are, once for all
     monkeypatch.setattr(golden_cases, "GOLDEN", tmp_path)
     monkeypatch.setattr(golden_cases, "_tables", golden_cases._tables.__wrapped__)
+    monkeypatch.setattr(
+        golden_cases, "reasons", lambda: {"a": {"reason": "by key"}, "b": {"reason": "by text"}}
+    )
+    monkeypatch.setattr(golden_cases, "listed", golden_cases.listed.__wrapped__)
     found = golden_cases.deviations.__wrapped__(SOURCE)
-    by_key = {key for key, reason in found.items() if reason.startswith("by key")}
+    by_key = {key for key, reason in found.items() if reason == "by key"}
     assert by_key == {"vo_op1_s3_[1,1]_valid", "vo_op1_s3_[1,1]_same"}
-    by_message = {key for key, reason in found.items() if reason.startswith("by message")}
+    by_message = {key for key, reason in found.items() if reason == "by text"}
     assert by_message == {"vo_strides1_-1", "vo_strides1_[0]", "vo_strides2_0", "vo_strides3_-1"}
     assert golden_cases.unused_patterns(SOURCE) == ["no such *"]
+    monkeypatch.setattr(golden_cases, "reasons", lambda: {"a": {}})
+    with pytest.raises(KeyError, match=r"\[b\] of keras3_ops_jax.toml is no entry of reasons.toml"):
+        golden_cases.listed(SOURCE)

@@ -14,9 +14,10 @@ from golden_cases import (
     array,
     cases,
     copy_golden,
-    deviations,
     document,
+    listed,
     raw,
+    reasons,
     sources,
     unused_patterns,
 )
@@ -73,11 +74,23 @@ def test_archives_are_small():
     assert sum(sizes) < 3 * 2**20
 
 
-@pytest.mark.parametrize("path", sorted((GOLDEN / "deviations").glob("*.toml")), ids=lambda p: p.stem)
-def test_deviations_name_cases_that_exist(path):
-    assert path.stem in sources()
-    assert unused_patterns(path.stem) == []
-    assert all(len(reason) > 20 for reason in deviations(path.stem).values())
+DIFFERING = sorted({path.stem for path in (GOLDEN / "deviations").glob("*.toml")} - {"reasons"})
+
+
+@pytest.mark.parametrize("source", DIFFERING)
+def test_deviations_name_cases_that_exist(source):
+    assert source in sources()
+    assert unused_patterns(source) == []
+    assert listed(source)
+
+
+def test_reasons_are_told_and_used():
+    used = {name for source in DIFFERING for name in listed(source).values()}
+    assert used == reasons().keys()
+    for entry in reasons().values():
+        assert entry["sort"] in {"computed", "page", "numbers", "refused", "error", "absent"}
+        assert len(entry["reason"]) > 20
+        assert entry["title"]
 
 
 def test_a_copy_of_a_folder_gives_the_same_answers(tmp_path):
