@@ -29,7 +29,8 @@ format: $(VENV)/.tools  ## format Python and C++ in place
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find native -name '*.cc' -o -name '*.h')
 
-docs: $(VENV)/.test  ## run every example of the pages and docstrings
+docs: $(VENV)/.test  ## write the page of compatibility, run every example of the pages and docstrings
+	$(BIN)/python tests/golden/compatibility.py
 	$(BIN)/python -m pytest -q tests/test_docstrings.py tests/test_pages.py
 
 sanitize: compiler  ## the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
