@@ -4,7 +4,11 @@
 // It copies the source window of its block into zero-padded scratch memory where borders or the
 // memory layout need it, then passes all panels and phases over it: every destination is written once,
 // by one task, in one order of sums, so the bits depend neither on threads nor on how blocks are cut.
+//
+// A kernel that is used once is packed phase by phase, right before its use and into cache, where few
+// blocks ask for it: memory is read once and never written, and taps that meet no input are not even read.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 
@@ -18,7 +22,7 @@ namespace {
 template <class T>
 class ChannelMethod final : public Method<T> {
  public:
-  ChannelMethod(const Shape& shape, const T* kernel, const Path& path, bool finite);
+  ChannelMethod(const Shape& shape, const T* kernel, const Path& path, Use use);
   bool run(const Call<T>& call) const override;
   index workspace_bytes(const Call<T>& call) const override;
   std::string explain(const Call<T>& call) const override;
@@ -27,19 +31,26 @@ class ChannelMethod final : public Method<T> {
   struct Schedule;
   struct TaskContext;
 
-  Schedule schedule(const View<const T>& src, const Axis (&axes)[kAxes], int threads) const;
-  void pack(const T* kernel, index group, const Panel& panel);
+  Schedule schedule(const Call<T>& call, bool packs) const;
   static void run_task(void* context, index task);
+
+  // Whether the weights of a call are packed by its tasks instead of being kept.
+  bool packs_in_tasks(const Call<T>& call, Schedule& plan) const;
+  // Packed weights of everything, made here if they are not there yet.
+  const T* weights() const;
+  void pack_all(const T* kernel) const;
+  void pack_tap(const T* kernel, index group, const Panel& panel, index tap, T* dst) const;
 
   // The Winograd form, made when a call first wants it; null where the direct sum is better.
   const Winograd<T>* winograd(const Call<T>& call) const;
 
   const Path& path_;
   ChannelPacking<T> packing_;
-  index taps_;   // of the whole kernel
-  bool finite_;  // zero halos are exact only for finite weights
-  Buffer<T> weights_;
-  mutable std::once_flag winograd_once_;
+  index taps_;                              // of the whole kernel
+  const T* borrowed_;                       // the kernel of a single use, else null
+  mutable std::atomic<bool> finite_{true};  // zero halos are exact only for finite weights
+  mutable std::once_flag weights_once_, winograd_once_;
+  mutable Buffer<T> weights_;
   mutable std::unique_ptr<Winograd<T>> winograd_;
 };
 
@@ -51,24 +62,23 @@ struct ChannelMethod<T>::Schedule {
   index block[kAxes], blocks[kAxes];
   index panel_run, panel_runs;
   index tasks;
+  bool packs;              // tasks pack what they use
+  index packed_elements;   // of the phases that are packed together
   index line_piece;        // positions of a line that pass through the buffer at once
   index line_elements;     // of that buffer
   index scratch_elements;  // per thread
 };
 
 template <class T>
-ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path& path, bool finite)
-    : path_(path), finite_(finite), weights_(0) {
+ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path& path, Use use)
+    : path_(path), borrowed_(use == Use::once ? kernel : nullptr), weights_(0) {
   packing_.shape = shape;
   packing_.table = &kernels<T>(path);
-  taps_ = 1;
-  for (int a = 0; a < kAxes; ++a) {
+  taps_ = shape.taps();
+  for (int a = 0; a < kAxes; ++a)
     packing_.classes[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
-    taps_ *= shape.k[a];
-  }
-  const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
-  packing_.src_channels = shape.kind == Kind::forward ? ci : co;
-  packing_.dst_channels = shape.kind == Kind::forward ? co : ci;
+  packing_.src_channels = shape.src_channels();
+  packing_.dst_channels = shape.dst_channels();
 
   const index lanes = packing_.table->lanes;
   index at = 0;
@@ -80,60 +90,72 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path&
     c += columns;
   }
   packing_.group_weights = at;
-  const index total = taps_ * co * shape.c_in;
-  weights_ = Buffer<T>(packing_.group_weights * shape.groups);
+  if (!borrowed_) pack_all(kernel);
+}
 
-  struct Packing {
-    ChannelMethod* self;
-    const T* kernel;
-  } packing{this, kernel};
-  const index panels = index(packing_.panels.size());
-  parallel_for(
-      shape.groups * panels, total > (1 << 18) ? 0 : 1,
-      [](void* context, index task) {
-        auto& p = *static_cast<Packing*>(context);
-        const index count = index(p.self->packing_.panels.size());
-        p.self->pack(p.kernel, task / count, p.self->packing_.panels[task % count]);
-      },
-      &packing, nullptr);
+template <class T>
+const T* ChannelMethod<T>::weights() const {
+  if (borrowed_) std::call_once(weights_once_, [this] { pack_all(borrowed_); });
+  return weights_.data();
 }
 
 // Order of a panel: phase (d, h, w), tap (d, h, w), source channel, lane.
 template <class T>
-void ChannelMethod<T>::pack(const T* kernel, index group, const Panel& panel) {
-  const index width = panel.vectors * packing_.table->lanes;
-  const index co = packing_.shape.c_out / packing_.shape.groups,
-              ci = packing_.shape.c_in / packing_.shape.groups;
-  T* dst = weights_.data() + group * packing_.group_weights + panel.weights;
+void ChannelMethod<T>::pack_all(const T* kernel) const {
+  weights_ = Buffer<T>(packing_.group_weights * packing_.shape.groups);
+  std::vector<index> order;  // of the taps
   for (const AxisClass& cd : packing_.classes[0])
     for (const AxisClass& ch : packing_.classes[1])
       for (const AxisClass& cw : packing_.classes[2])
         for (const AxisTap& td : cd.taps)
           for (const AxisTap& th : ch.taps)
-            for (const AxisTap& tw : cw.taps) {
-              const index tap =
-                  (td.kernel_index * packing_.shape.k[1] + th.kernel_index) * packing_.shape.k[2] +
-                  tw.kernel_index;
-              const T* slice = kernel + tap * co * packing_.shape.c_in + group * ci;  // (co, ci) of c_in
-              if (panel.columns < width)
-                std::memset(dst, 0, sizeof(T) * std::size_t(packing_.src_channels * width));
-              if (packing_.shape.kind == Kind::forward) {
-                packing_.table->transpose(slice + panel.first * packing_.shape.c_in, packing_.shape.c_in,
-                                          panel.columns, ci, dst, width);
-              } else {
-                for (index c = 0; c < co; ++c)
-                  std::memcpy(dst + c * width, slice + c * packing_.shape.c_in + panel.first,
-                              sizeof(T) * std::size_t(panel.columns));
-              }
-              dst += packing_.src_channels * width;
-            }
+            for (const AxisTap& tw : cw.taps) order.push_back(packing_.tap(td, th, tw));
+  struct Packing {
+    const ChannelMethod* self;
+    const T* kernel;
+    const std::vector<index>& order;
+  } packing{this, kernel, order};
+  const index tasks = packing_.shape.groups * index(packing_.panels.size());
+  parallel_for(
+      tasks, packing_.group_weights * packing_.shape.groups > (1 << 18) ? 0 : 1,
+      [](void* context, index task) {
+        const auto& [self, from, taps] = *static_cast<Packing*>(context);
+        const index panels = index(self->packing_.panels.size());
+        const Panel& panel = self->packing_.panels[std::size_t(task % panels)];
+        const index slice = self->packing_.src_channels * panel.vectors * self->packing_.table->lanes;
+        T* dst = self->weights_.data() + task / panels * self->packing_.group_weights + panel.weights;
+        for (const index tap : taps) {
+          self->pack_tap(from, task / panels, panel, tap, dst);
+          dst += slice;
+        }
+      },
+      &packing, nullptr);
+}
+
+// One tap of a panel, (source channel, lane); notes weights that are not finite.
+template <class T>
+void ChannelMethod<T>::pack_tap(const T* kernel, index group, const Panel& panel, index tap, T* dst) const {
+  const Shape& shape = packing_.shape;
+  const index width = panel.vectors * packing_.table->lanes;
+  const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
+  const T* slice = kernel + tap * co * shape.c_in + group * ci;  // (co, ci) of c_in
+  if (panel.columns < width) std::memset(dst, 0, sizeof(T) * std::size_t(packing_.src_channels * width));
+  if (shape.kind == Kind::forward) {
+    packing_.table->transpose(slice + panel.first * shape.c_in, shape.c_in, panel.columns, ci, dst, width);
+  } else {
+    for (index c = 0; c < co; ++c)
+      std::memcpy(dst + c * width, slice + c * shape.c_in + panel.first,
+                  sizeof(T) * std::size_t(panel.columns));
+  }
+  if (!packing_.table->finite(dst, packing_.src_channels * width)) finite_ = false;
 }
 
 template <class T>
-typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const T>& src,
-                                                               const Axis (&axes)[kAxes], int threads) const {
+typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& call, bool packs) const {
   Schedule s;
-  if (threads < 1) threads = default_threads();
+  const View<const T>& src = call.src;
+  const Axis(&axes)[kAxes] = call.axes;
+  const int threads = call.threads < 1 ? default_threads() : call.threads;
   for (int a = 0; a < kAxes; ++a)
     s.axis[a] = schedule_axis(packing_.shape.kind, axes[a], packing_.classes[a]);
 
@@ -193,7 +215,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
   index blocks = count_tasks();
   s.panel_run = panels;
   // Few blocks: share out the panels where weights weigh more than pixels, else cut finer.
-  const bool weights_first = packing_.group_weights > 2 * window_elements(s.block, s.batch_block);
+  const bool weights_first = packs || packing_.group_weights > 2 * window_elements(s.block, s.batch_block);
   if (blocks > 0 && blocks < wanted && weights_first)
     s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
   while (blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted && halve(smallest_w))
@@ -206,7 +228,20 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const View<const 
   const index per_position = s.axis[2].dst_step * panel_width;
   s.line_piece = std::max<index>(2 * largest, (64 << 10) / index(sizeof(T)) / per_position);
   s.line_elements = (std::min(s.line_piece, s.block[2]) + 1) * per_position;
-  s.scratch_elements = window_elements(s.block, s.batch_block) + s.line_elements;
+  s.packs = packs;
+  s.packed_elements = 0;
+  if (packs) {
+    // The phases of w follow one another in the packing; planar destinations need them all at once.
+    const bool planar = !s.along_batch && call.dst.stride_c != 1;
+    index taps = 1;
+    for (int a = 0; a < kAxes; ++a) {
+      index most = 0;
+      for (const AxisClass& c : packing_.classes[a]) most = std::max(most, index(c.taps.size()));
+      taps *= a == 2 && planar ? packing_.shape.k[2] : most;
+    }
+    s.packed_elements = taps * packing_.src_channels * panel_width;
+  }
+  s.scratch_elements = window_elements(s.block, s.batch_block) + s.line_elements + s.packed_elements;
   return s;
 }
 
@@ -283,7 +318,8 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   index window = images * pitch;
   for (int a = 0; a < kAxes; ++a) window *= hi[a] - lo[a];
   if (direct) window = 0;
-  T* const copy = static_cast<T*>(scratch(sizeof(T) * std::size_t(window + plan.line_elements + 64)));
+  T* const copy = static_cast<T*>(
+      scratch(sizeof(T) * std::size_t(window + plan.line_elements + plan.packed_elements + 64)));
   if (direct) {
     source.base = first;
     source.stride_n = ctx.src.stride_n;
@@ -318,6 +354,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   weight_offset.reserve(most);
 
   T* const buffer = copy + window;  // (positions, panel)
+  T* const packed = buffer + plan.line_elements;
   const bool planar = !plan.along_batch && dst.stride_c != 1 && dst.stride[2] == 1;
 
   ChannelTile<T> tile;
@@ -333,10 +370,30 @@ void ChannelMethod<T>::run_task(void* context, index task) {
     for (index c = 0; c < width; ++c) bias[c] = ctx.bias && c < panel.columns ? ctx.bias[channel + c] : T(0);
     tile.columns = panel.columns;
     tile.dst_stride_c = dst.stride_c;
-    tile.weights = self.weights_.data() + group * self.packing_.group_weights + panel.weights;
+    if (!plan.packs)
+      tile.weights = self.weights_.data() + group * self.packing_.group_weights + panel.weights;
     const auto* kernels = self.packing_.table->channel[panel.vectors - 1];
     const index largest = self.packing_.table->max_positions[panel.vectors - 1];
     const index slice = channels * width;  // packed weights of one tap
+    index origin = 0;                      // the tap, in packing order, that tile.weights starts with
+
+    // Packs the taps of a phase that meet an input of the block.
+    const auto pack = [&](const Phase& pd, const Phase& ph, const Phase& pw, T* to) {
+      const Phase* phases[kAxes] = {&pd, &ph, &pw};
+      const auto meets = [&](int a, const AxisTap& tap) {
+        index begin, end;
+        plan.axis[a].range(*phases[a], q[a], q_stop[a], begin, end);
+        return plan.axis[a].meets(*phases[a], tap, begin, end);
+      };
+      for (const AxisTap& td : pd.cls->taps)
+        for (const AxisTap& th : ph.cls->taps)
+          for (const AxisTap& tw : pw.cls->taps) {
+            // Along w a tile reads zero halos with every tap.
+            if (meets(0, td) && meets(1, th) && (!plan.along_batch || meets(2, tw)))
+              self.pack_tap(self.borrowed_, group, panel, self.packing_.tap(td, th, tw), to);
+            to += slice;
+          }
+    };
 
     // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.
     const auto line = [&](const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index w0,
@@ -344,8 +401,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
       const index nd = index(pd.cls->taps.size()), nh = index(ph.cls->taps.size());
       const index nw = index(pw.cls->taps.size());
       // Taps of the phases before this one, in packing order.
-      const index before = pd.cls->taps_before * self.packing_.shape.k[1] * self.packing_.shape.k[2] +
-                           nd * (ph.cls->taps_before * self.packing_.shape.k[2] + nh * pw.cls->taps_before);
+      const index before = self.packing_.taps_before(pd, ph, pw);
       const auto collect = [&](index jw, bool check_w) {
         src_offset.clear();
         weight_offset.clear();
@@ -359,7 +415,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
               const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
               if (check_w && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
               src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] + sw * source.stride[2]);
-              weight_offset.push_back((before + (td * nh + th) * nw + tw) * slice);
+              weight_offset.push_back((before - origin + (td * nh + th) * nw + tw) * slice);
             }
           }
         }
@@ -416,6 +472,11 @@ void ChannelMethod<T>::run_task(void* context, index task) {
         if (!planar) {
           for (const Phase& pw : plan.axis[2].phases) {
             plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
+            if (plan.packs && d0 < d1 && h0 < h1 && w0 < w1) {
+              tile.weights = packed;
+              origin = self.packing_.taps_before(pd, ph, pw);
+              pack(pd, ph, pw, packed);
+            }
             for (index jd = d0; jd < d1; ++jd)
               for (index jh = h0; jh < h1; ++jh)
                 line(pd, ph, pw, jd, jh, w0, w1, at(jd, jh) + pw.dst0 * dst.stride[2],
@@ -427,6 +488,12 @@ void ChannelMethod<T>::run_task(void* context, index task) {
         // transposed.
         tile.dst_stride_c = 1;
         tile.columns = width;
+        if (plan.packs && d0 < d1 && h0 < h1) {
+          tile.weights = packed;
+          origin = self.packing_.taps_before(pd, ph, plan.axis[2].phases[0]);
+          for (const Phase& pw : plan.axis[2].phases)
+            pack(pd, ph, pw, packed + (self.packing_.taps_before(pd, ph, pw) - origin) * slice);
+        }
         for (index jd = d0; jd < d1; ++jd)
           for (index jh = h0; jh < h1; ++jh)
             for (index piece = q[2]; piece < q_stop[2]; piece += plan.line_piece) {
@@ -455,46 +522,66 @@ void ChannelMethod<T>::run_task(void* context, index task) {
 template <class T>
 const Winograd<T>* ChannelMethod<T>::winograd(const Call<T>& call) const {
   const Algorithm wanted = packing_.shape.algorithm;
-  if (wanted == Algorithm::direct || !finite_ || !Winograd<T>::applies(packing_)) return nullptr;
+  if (wanted == Algorithm::direct || !Winograd<T>::applies(packing_)) return nullptr;
   if (wanted == Algorithm::automatic && !Winograd<T>::pays(packing_, call.axes)) return nullptr;
-  std::call_once(winograd_once_,
-                 [this] { winograd_ = std::make_unique<Winograd<T>>(packing_, weights_.data()); });
+  const T* packed = weights();
+  if (!finite_) return nullptr;
+  std::call_once(winograd_once_, [&] { winograd_ = std::make_unique<Winograd<T>>(packing_, packed); });
   return winograd_.get();
+}
+
+// Where more blocks want the same weights, packing once costs less than packing for each.
+constexpr index kBlocksThatPack = 4;
+
+template <class T>
+bool ChannelMethod<T>::packs_in_tasks(const Call<T>& call, Schedule& plan) const {
+  if (!borrowed_ || !finite_) return false;
+  plan = schedule(call, true);
+  return plan.tasks <= kBlocksThatPack * plan.panel_runs * packing_.shape.groups;
 }
 
 template <class T>
 bool ChannelMethod<T>::run(const Call<T>& call) const {
   if (const Winograd<T>* fewer = winograd(call)) return fewer->run(call);
-  const Schedule plan = schedule(call.src, call.axes, call.threads);
+  Schedule plan;
   TaskContext context{this, &plan, call.src, call.dst, call.bias};
+  if (packs_in_tasks(call, plan)) {
+    if (!parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop)) return false;
+    if (finite_) return true;  // else zero halos met an infinity: once more, without
+  }
+  weights();
+  plan = schedule(call, false);
   return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
 }
 
 template <class T>
 index ChannelMethod<T>::workspace_bytes(const Call<T>& call) const {
   if (const Winograd<T>* fewer = winograd(call)) return fewer->workspace_bytes(call);
-  const Schedule plan = schedule(call.src, call.axes, call.threads);
+  Schedule plan;
+  if (!packs_in_tasks(call, plan)) plan = schedule(call, false);
   return workers(call.threads, plan.tasks) * plan.scratch_elements * index(sizeof(T));
 }
 
 template <class T>
 std::string ChannelMethod<T>::explain(const Call<T>& call) const {
   if (const Winograd<T>* fewer = winograd(call)) return "channel method, " + fewer->explain(call);
-  const Schedule plan = schedule(call.src, call.axes, call.threads);
+  Schedule plan;
+  if (!packs_in_tasks(call, plan)) plan = schedule(call, false);
   return "channel method: vectors of " + std::to_string(packing_.table->lanes) + " output channels, tiles " +
-         (plan.along_batch ? "along the batch" : "along the last axis") + ", " + std::to_string(plan.tasks) +
-         " tasks";
+         (plan.along_batch ? "along the batch" : "along the last axis") +
+         (plan.packs ? ", weights packed as they are used" : "") + ", " + std::to_string(plan.tasks) +
+         " tasks" + (finite_ ? "" : "; no zero halo, for the kernel holds an infinity or NaN");
 }
 
 }  // namespace
 
 template <class T>
 std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kernel, const Path& path,
-                                               bool finite) {
-  return std::make_unique<ChannelMethod<T>>(shape, kernel, path, finite);
+                                               Use use) {
+  return std::make_unique<ChannelMethod<T>>(shape, kernel, path, use);
 }
 
-template std::unique_ptr<Method<float>> make_channel_method(const Shape&, const float*, const Path&, bool);
-template std::unique_ptr<Method<double>> make_channel_method(const Shape&, const double*, const Path&, bool);
+template std::unique_ptr<Method<float>> make_channel_method(const Shape&, const float*, const Path&, Use);
+template std::unique_ptr<Method<double>> make_channel_method(const Shape&, const double*, const Path&, Use);
 
 }  // namespace ct

@@ -3,9 +3,13 @@
 // It looks at the shape of the kernel and the data format alone, never at the sizes of the input:
 // methods add in different orders, and work may be cut anywhere without changing a bit.
 #include <algorithm>
-#include <cmath>
+#include <atomic>
 #include <cstdlib>
 #include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "method.h"
 
@@ -13,9 +17,16 @@ namespace ct {
 
 template <class T>
 Buffer<T>::Buffer(index count) {
-  const std::size_t bytes = (std::size_t(count) * sizeof(T) + 127) / 64 * 64;
-  void* p = std::aligned_alloc(64, bytes);
+  // Touching fresh memory page by page costs more than what is written there; huge pages cost little.
+  constexpr std::size_t huge = 2 << 20;
+  const std::size_t needed = std::size_t(count) * sizeof(T) + 64;
+  const std::size_t alignment = needed < 2 * huge ? 64 : huge;
+  const std::size_t bytes = (needed + alignment - 1) / alignment * alignment;
+  void* p = std::aligned_alloc(alignment, bytes);
   if (!p) throw std::bad_alloc();
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  if (alignment == huge) madvise(p, bytes, MADV_HUGEPAGE);
+#endif
   data_.reset(static_cast<T*>(p));
 }
 
@@ -27,10 +38,12 @@ void Buffer<T>::Free::operator()(T* p) const {
 template class Buffer<float>;
 template class Buffer<double>;
 
+namespace {
+
 // The projection method stores every product and reads it again, which many source channels pay for. The
 // row method needs many rows that share their taps: phases whose taps are alike, by channels. The limits
 // are measured: 32 x 32 samples, kernels of 2 to 8 taps per axis, 16 to 192 source channels.
-static bool projection_pays(const Shape& shape) {
+bool projection_pays(const Shape& shape) {
   const index src = shape.src_channels(), products = shape.taps() * shape.dst_channels();
   index alike = shape.dst_channels();  // rows of the smallest tile that shares its taps
   bool several = false;                // taps of a phase
@@ -42,46 +55,70 @@ static bool projection_pays(const Shape& shape) {
   return several && products <= 512 && src >= (alike <= 4 ? 24 : alike <= 12 ? 64 : 128);
 }
 
+constexpr index kScanPiece = 1 << 16;
+
 template <class T>
-std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path,
+bool all_finite(const T* kernel, index count, const Path& path) {
+  struct Scan {
+    const T* kernel;
+    index count;
+    const KernelTable<T>& table;
+    std::atomic<bool> finite{true};
+  } scan{kernel, count, kernels<T>(path)};
+  parallel_for((count + kScanPiece - 1) / kScanPiece, count < 4 * kScanPiece ? 1 : 0,
+               [](void* context, index task) {
+                 auto& s = *static_cast<Scan*>(context);
+                 const index begin = task * kScanPiece;
+                 if (!s.table.finite(s.kernel + begin, std::min(kScanPiece, s.count - begin)))
+                   s.finite = false;
+               },
+               &scan, nullptr);
+  return scan.finite;
+}
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path, Use use,
                                          std::string& reason) {
   const index lanes = kernels<T>(path).lanes;
   const index src = shape.src_channels(), dst = shape.dst_channels();
-  bool finite = true;
   const index total = shape.taps() * shape.c_out / shape.groups * shape.c_in;
-  for (index n = 0; n < total && finite; ++n) finite = std::isfinite(kernel[n]);
 
   // The row method reads its source as rows of neighbours, which the strides of an adjoint break up, and
   // keeps a row per phase, which strides far beyond any kernel would make too many.
   const bool rows_fit = shape.kind == Kind::forward && shape.s[0] * shape.s[1] * shape.s[2] <= 4096;
-  if (!finite) {
-    reason = "the kernel holds an infinity or NaN, which zero padding would spread";
-    return make_channel_method(shape, kernel, path, false);
-  }
+  const index vectors = (dst + lanes - 1) / lanes;
   if (shape.algorithm == Algorithm::winograd && rows_fit) {
     reason = "the Winograd form was asked for";
-    return make_channel_method(shape, kernel, path, true);
+    return make_channel_method(shape, kernel, path, use);
   }
-  if (src == 1 && dst == 1 && !shape.channels_first && shape.groups > 1) {
+  const bool depthwise = src == 1 && dst == 1 && !shape.channels_first && shape.groups > 1;
+  const bool rows = rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3;
+  if (!depthwise && !rows) {
+    reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
+    return make_channel_method(shape, kernel, path, use);
+  }
+  if (!all_finite(kernel, total, path)) {
+    reason = "the kernel holds an infinity or NaN, which zero padding would spread";
+    return make_channel_method(shape, kernel, path, use);
+  }
+  if (depthwise) {
     reason = "one channel per group, channels last: element-wise along the channels";
     return make_depthwise_method(shape, kernel, path);
   }
-  const index vectors = (dst + lanes - 1) / lanes;
-  if (rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3) {
-    reason = std::to_string(dst) + " output channels per group would leave much of the vectors of " +
-             std::to_string(lanes) + " empty";
-    if (projection_pays(shape)) {
-      reason += ", and few phases share their taps";
-      return make_projection_method(shape, kernel, path);
-    }
-    return make_row_method(shape, kernel, path);
+  reason = std::to_string(dst) + " output channels per group would leave much of the vectors of " +
+           std::to_string(lanes) + " empty";
+  if (projection_pays(shape)) {
+    reason += ", and few phases share their taps";
+    return make_projection_method(shape, kernel, path);
   }
-  reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
-  return make_channel_method(shape, kernel, path, true);
+  return make_row_method(shape, kernel, path);
 }
 
-template std::unique_ptr<Method<float>> choose_method(const Shape&, const float*, const Path&, std::string&);
-template std::unique_ptr<Method<double>> choose_method(const Shape&, const double*, const Path&,
+template std::unique_ptr<Method<float>> choose_method(const Shape&, const float*, const Path&, Use,
+                                                      std::string&);
+template std::unique_ptr<Method<double>> choose_method(const Shape&, const double*, const Path&, Use,
                                                        std::string&);
 
 }  // namespace ct

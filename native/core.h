@@ -161,8 +161,9 @@ struct KernelTable {
                    index dst_stride);
   // dst[n * j + r] = rows[r][j] for r < n: n rows become one
   void (*interleave)(const T* const* rows, index n, index count, T* dst);
-  double (*fma_chain)(index iterations);  // returns something that depends on every sum
-  index fma_chain_flops;                  // per iteration
+  bool (*finite)(const T* src, index count);  // no infinity, no NaN
+  double (*fma_chain)(index iterations);      // returns something that depends on every sum
+  index fma_chain_flops;                      // per iteration
 };
 
 // One instruction-set build of all kernels.

@@ -16,7 +16,7 @@ class DepthwiseMethod final : public Method<T> {
         table_(kernels<T>(path)),
         weights_(shape.taps() * shape.groups),
         no_bias_(shape.groups),
-        other_layouts_(make_channel_method(shape, kernel, path, true)) {
+        other_layouts_(make_channel_method(shape, kernel, path, Use::kept)) {
     T* dst = weights_.data();
     for (int a = 0; a < kAxes; ++a) classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
     for (const AxisClass& cd : classes_[0])

@@ -69,10 +69,15 @@ class Buffer {
   std::unique_ptr<T[], Free> data_;
 };
 
-// kernel: (kd, kh, kw, c_out / groups, c_in), contiguous. Zero halos are exact only for finite weights.
+// kept: the method copies what it needs of the kernel. once: it may read the kernel as long as it lives,
+// because few calls will come and packed weights might not be worth their memory.
+enum class Use { kept, once };
+
+// kernel: (kd, kh, kw, c_out / groups, c_in), contiguous. Zero halos are exact only for finite weights; the
+// channel method finds out itself, the others must not get anything else.
 template <class T>
 std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kernel, const Path& path,
-                                               bool finite);
+                                               Use use);
 template <class T>
 std::unique_ptr<Method<T>> make_row_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>
@@ -83,7 +88,7 @@ std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* ke
 // The method for a kernel, chosen from its shape alone: never from the input's sizes, so that work may be
 // cut anywhere without changing a bit. `reason` gets the choice in words.
 template <class T>
-std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path,
+std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path, Use use,
                                          std::string& reason);
 
 // Writes the gradient to the kernel, (kd, kh, kw, c_out / groups, c_in) contiguous.

@@ -118,9 +118,9 @@ struct Chosen {
   std::unique_ptr<ct::Method<T>> method;
   std::string reason;
 
-  Chosen(const ct::Shape& shape, const void* kernel) {
+  Chosen(const ct::Shape& shape, const void* kernel, ct::Use use) {
     nb::gil_scoped_release free;
-    method = ct::choose_method<T>(shape, static_cast<const T*>(kernel), ct::active_path(), reason);
+    method = ct::choose_method<T>(shape, static_cast<const T*>(kernel), ct::active_path(), use, reason);
   }
 };
 
@@ -128,7 +128,7 @@ class PyOperator {
  public:
   PyOperator(const std::string& kind, ConstArray kernel, std::vector<index> strides,
              std::vector<index> dilations, index groups, const std::string& layout,
-             const std::string& algorithm) {
+             const std::string& algorithm, bool once) {
     const int rank = int(kernel.ndim()) - 2;
     if (rank < 1 || rank > kAxes || int(strides.size()) != rank || int(dilations.size()) != rank)
       bad("kernel, strides and dilations do not belong together");
@@ -160,10 +160,12 @@ class PyOperator {
       if (kernel.shape(n) > 1 && kernel.stride(n) != expected) bad("kernel must be contiguous");
       expected *= index(kernel.shape(n));
     }
+    const ct::Use use = once ? ct::Use::once : ct::Use::kept;
+    if (once) borrowed_ = kernel;
     if (kernel.dtype() == nb::dtype<float>())
-      f32_ = std::make_unique<Chosen<float>>(s, kernel.data());
+      f32_ = std::make_unique<Chosen<float>>(s, kernel.data(), use);
     else if (kernel.dtype() == nb::dtype<double>())
-      f64_ = std::make_unique<Chosen<double>>(s, kernel.data());
+      f64_ = std::make_unique<Chosen<double>>(s, kernel.data(), use);
     else
       throw nb::type_error("kernel must be float32 or float64");
     path_ = ct::active_path().name;
@@ -264,6 +266,7 @@ class PyOperator {
     raise_if_interrupted(finished);
   }
 
+  ConstArray borrowed_;  // keeps the kernel of a single use alive
   std::unique_ptr<Chosen<float>> f32_;
   std::unique_ptr<Chosen<double>> f64_;
   ct::Shape shape_;
@@ -359,8 +362,9 @@ NB_MODULE(_core, m) {
   nb::set_leak_warnings(false);
   nb::class_<PyOperator>(m, "Operator")
       .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>, ct::index,
-                    const std::string&, const std::string&>())
-
+                    const std::string&, const std::string&, bool>(),
+           "kind"_a, "kernel"_a, "strides"_a, "dilations"_a, "groups"_a, "layout"_a, "algorithm"_a,
+           "once"_a = false)
       .def("run", &PyOperator::run, "x"_a.noconvert(), "out"_a.noconvert(), "geometry"_a, "bias"_a.none(),
            "threads"_a)
       .def("workspace_bytes", &PyOperator::workspace_bytes)

@@ -83,6 +83,12 @@ struct AxisSchedule {
     end = hi;
   }
 
+  // Whether a tap meets the source for one of the destinations [begin, end).
+  bool meets(const Phase& p, const AxisTap& tap, index begin, index end) const {
+    const index at0 = source(p, tap, 0);
+    return std::max(begin, -floor_div(at0, src_step)) < std::min(end, -floor_div(at0 - src_size, src_step));
+  }
+
   // Source positions [lo, hi) that the covered destinations of a block read, halo included.
   void window(index q, index q_stop, index& lo, index& hi) const {
     lo = INT64_MAX;

@@ -33,6 +33,17 @@ struct ChannelPacking {
   std::vector<Panel> panels;
   index src_channels, dst_channels;  // per group
   index group_weights;               // elements per group
+
+  // Taps of the phases before this one, in packing order.
+  index taps_before(const Phase& d, const Phase& h, const Phase& w) const {
+    const index nd = index(d.cls->taps.size()), nh = index(h.cls->taps.size());
+    return d.cls->taps_before * shape.k[1] * shape.k[2] +
+           nd * (h.cls->taps_before * shape.k[2] + nh * w.cls->taps_before);
+  }
+  // Which slice of the kernel.
+  index tap(const AxisTap& d, const AxisTap& h, const AxisTap& w) const {
+    return (d.kernel_index * shape.k[1] + h.kernel_index) * shape.k[2] + w.kernel_index;
+  }
 };
 
 template <class T>

@@ -70,6 +70,7 @@ KernelTable<T> make() {
   t.transpose = transpose<T>;
   t.pad_rows = pad_rows<T>;
   t.interleave = interleave<T>;
+  t.finite = finite<T>;
   t.fma_chain = fma_chain<T>;
   t.fma_chain_flops = 2 * kPeakChains * Simd<T>::lanes;
   return t;

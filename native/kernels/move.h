@@ -196,6 +196,23 @@ void interleave(const T* const* rows, ct::index n, ct::index count, T* dst) {
   }
 }
 
+// Zero times a number is zero, unless the number is an infinity or NaN, and a NaN stays in its sum.
+template <class T>
+bool finite(const T* src, ct::index count) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> sum[4] = {};
+  const Vec<T> zero = {};
+  ct::index n = 0;
+  for (; n + 4 * lanes <= count; n += 4 * lanes)
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) sum[v] += load(src + n + v * lanes) * zero;
+  T last = 0;
+  for (; n < count; ++n) last += src[n] * T(0);
+  const Vec<T> total = sum[0] + sum[1] + sum[2] + sum[3];
+  for (int lane = 0; lane < lanes; ++lane) last += total[lane];
+  return last == T(0);
+}
+
 // Independent chains of fused multiply-adds: as many as hide the latency, few enough for registers.
 constexpr int kPeakChains = 12;
 

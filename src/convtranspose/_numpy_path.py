@@ -55,8 +55,8 @@ class Operator:
         Channel groups.
     layout : {"channels_last", "channels_first"}
         Where the channels of inputs and outputs stand.
-    algorithm : str
-        Has no meaning here: matrix products form the sums.
+    algorithm, once
+        Have no meaning here: matrix products form the sums, of a copy of the weights.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Operator:
         groups: int,
         layout: str,
         algorithm: str = "auto",
+        once: bool = False,
     ) -> None:
         co, ci = kernel.shape[-2], kernel.shape[-1] // groups
         split = kernel.reshape(*kernel.shape[:-2], co, groups, ci)

@@ -164,7 +164,8 @@ def conv_transpose(
     if out is not None:
         sources = [a for a in (x, w, bias) if isinstance(a, np.ndarray)]
         args.output_array(out, known.output_shape, w.dtype, sources)
-    return Plan("forward", w, opts, bias, activation, algorithm, known)(x, out=out, threads=threads)
+    packed = Plan("forward", w, opts, bias, activation, algorithm, known, once=True)
+    return packed(x, out=out, threads=threads)
 
 
 def conv(
@@ -229,7 +230,7 @@ def conv(
     known = args.adjoint_problem(opts, y.shape)
     if out is not None:
         args.output_array(out, known.input_shape, w.dtype, (y, w))
-    return Plan("adjoint", w, opts, known=known)(y, out=out, threads=threads)
+    return Plan("adjoint", w, opts, known=known, once=True)(y, out=out, threads=threads)
 
 
 def conv_transpose_kernel_gradient(

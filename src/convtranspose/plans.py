@@ -58,12 +58,15 @@ def operator(
     groups: int,
     layout: str,
     algorithm: str = "auto",
+    once: bool = False,
 ) -> Operator:
-    """A packed ``"forward"`` or ``"adjoint"`` operator, native where possible."""
+    """A ``"forward"`` or ``"adjoint"`` operator, native where possible.
+
+    It packs a copy of the kernel, unless it runs ``once``: then it may read the kernel as long as it lives.
+    """
     make = _numpy_path.Operator if native_module is None else native_module.Operator
-    return cast(
-        Operator, make(kind, np.ascontiguousarray(kernel), strides, dilations, groups, layout, algorithm)
-    )
+    packed = make(kind, np.ascontiguousarray(kernel), strides, dilations, groups, layout, algorithm, once)
+    return cast(Operator, packed)
 
 
 def kernel_gradient(
@@ -94,6 +97,8 @@ class Plan:
         As in :func:`convtranspose.conv_transpose`.
     known : Problem, optional
         Sizes that have been checked already.
+    once : bool, default False
+        The plan runs once and at once: weights may be read where they lie instead of being packed.
 
     Attributes
     ----------
@@ -124,6 +129,7 @@ class Plan:
         activation: str | Callable[[Array], Array] | None = None,
         algorithm: str = "auto",
         known: args.Problem | None = None,
+        once: bool = False,
     ) -> None:
         self.options = options
         self.dtype = kernel.dtype
@@ -139,6 +145,7 @@ class Plan:
             options.groups,
             options.data_format,
             args.algorithm(algorithm),
+            once,
         )
         self._sizes: dict[tuple[int, ...], args.Problem] = {}
         if known is not None:
