@@ -39,6 +39,7 @@ class ChannelMethod final : public Method<T> {
   // Packed weights of everything, made here if they are not there yet.
   const T* weights() const;
   void pack_all(const T* kernel) const;
+  index most_taps(bool planar) const;
   void pack_tap(const T* kernel, index group, const Panel& panel, index tap, T* dst) const;
 
   // The Winograd form, made when a call first wants it; null where the direct sum is better.
@@ -140,14 +141,42 @@ void ChannelMethod<T>::pack_tap(const T* kernel, index group, const Panel& panel
   const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
   const T* slice = kernel + tap * co * shape.c_in + group * ci;  // (co, ci) of c_in
   if (panel.columns < width) std::memset(dst, 0, sizeof(T) * std::size_t(packing_.src_channels * width));
+  // Rows lie far apart: without a hint ahead every one of them is waited for.
+  constexpr index line = 64 / sizeof(T);
   if (shape.kind == Kind::forward) {
-    packing_.table->transpose(slice + panel.first * shape.c_in, shape.c_in, panel.columns, ci, dst, width);
+    const T* rows = slice + panel.first * shape.c_in;
+    const index piece = 4 * line;
+    for (index c = 0; c < ci;) {
+      const index count = ci - c < 2 * piece ? ci - c : piece;
+      for (index r = 0; r < panel.columns; ++r)
+        for (index ahead = c + count; ahead < std::min(c + count + piece, ci); ahead += line)
+          __builtin_prefetch(rows + r * shape.c_in + ahead, 0, 2);
+      packing_.table->transpose(rows + c, shape.c_in, panel.columns, count, dst + c * width, width);
+      c += count;
+    }
   } else {
-    for (index c = 0; c < co; ++c)
-      std::memcpy(dst + c * width, slice + c * shape.c_in + panel.first,
-                  sizeof(T) * std::size_t(panel.columns));
+    constexpr index ahead = 16;
+    for (index c = 0; c < co; ++c) {
+      const T* row = slice + c * shape.c_in + panel.first;
+      for (index at = 0; at < panel.columns; at += line)
+        __builtin_prefetch(row + std::min(ahead, co - 1 - c) * shape.c_in + at, 0, 2);
+      std::memcpy(dst + c * width, row, sizeof(T) * std::size_t(panel.columns));
+    }
   }
   if (!packing_.table->finite(dst, packing_.src_channels * width)) finite_ = false;
+}
+
+// Taps of the largest phase; or of the phases of w together, which follow one another in the packing and
+// which planar destinations need all at once.
+template <class T>
+index ChannelMethod<T>::most_taps(bool planar) const {
+  index taps = 1;
+  for (int a = 0; a < kAxes; ++a) {
+    index most = 0;
+    for (const AxisClass& c : packing_.classes[a]) most = std::max(most, index(c.taps.size()));
+    taps *= a == 2 && planar ? packing_.shape.k[2] : most;
+  }
+  return taps;
 }
 
 template <class T>
@@ -182,7 +211,12 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     return count;
   };
 
-  const index budget = block_budget() / index(sizeof(T));
+  const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
+  s.packs = packs;
+  s.packed_elements =
+      packs ? most_taps(!s.along_batch && call.dst.stride_c != 1) * packing_.src_channels * panel_width : 0;
+  // One block at best: sources come from the third cache faster than weights are packed again.
+  const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
   s.batch_block = s.along_batch ? std::min(src.n, largest * ceil_div(16, largest)) : 1;
   for (int a = 0; a < kAxes; ++a) s.block[a] = std::max<index>(extent[a], 1);
   const auto halve = [&](index smallest_w) {
@@ -218,29 +252,15 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   const bool weights_first = packs || packing_.group_weights > 2 * window_elements(s.block, s.batch_block);
   if (blocks > 0 && blocks < wanted && weights_first)
     s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
-  while (blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted && halve(smallest_w))
+  while (!packs && blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted && halve(smallest_w))
     blocks = count_tasks();
   if (blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted)
     s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
   s.panel_runs = ceil_div(panels, s.panel_run);
   s.tasks = blocks * s.panel_runs;
-  const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
   const index per_position = s.axis[2].dst_step * panel_width;
   s.line_piece = std::max<index>(2 * largest, (64 << 10) / index(sizeof(T)) / per_position);
   s.line_elements = (std::min(s.line_piece, s.block[2]) + 1) * per_position;
-  s.packs = packs;
-  s.packed_elements = 0;
-  if (packs) {
-    // The phases of w follow one another in the packing; planar destinations need them all at once.
-    const bool planar = !s.along_batch && call.dst.stride_c != 1;
-    index taps = 1;
-    for (int a = 0; a < kAxes; ++a) {
-      index most = 0;
-      for (const AxisClass& c : packing_.classes[a]) most = std::max(most, index(c.taps.size()));
-      taps *= a == 2 && planar ? packing_.shape.k[2] : most;
-    }
-    s.packed_elements = taps * packing_.src_channels * panel_width;
-  }
   s.scratch_elements = window_elements(s.block, s.batch_block) + s.line_elements + s.packed_elements;
   return s;
 }
@@ -530,14 +550,14 @@ const Winograd<T>* ChannelMethod<T>::winograd(const Call<T>& call) const {
   return winograd_.get();
 }
 
-// Where more blocks want the same weights, packing once costs less than packing for each.
-constexpr index kBlocksThatPack = 4;
-
 template <class T>
 bool ChannelMethod<T>::packs_in_tasks(const Call<T>& call, Schedule& plan) const {
   if (!borrowed_ || !finite_) return false;
   plan = schedule(call, true);
-  return plan.tasks <= kBlocksThatPack * plan.panel_runs * packing_.shape.groups;
+  // Where several blocks want the same weights, packing once costs less than packing for each; and all
+  // threads shall have work.
+  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  return plan.tasks == plan.panel_runs * packing_.shape.groups && plan.tasks >= threads;
 }
 
 template <class T>

@@ -5,7 +5,7 @@ import pytest
 
 import convtranspose
 from convtranspose import reference
-from convtranspose.plans import native_module
+from convtranspose.plans import Plan, native_module
 
 from .problems import random_case
 
@@ -37,6 +37,8 @@ def test_forward_adjoint_and_kernel_gradient_are_the_definition(path, part):
         convtranspose.conv_transpose(case.x, case.w, bias=case.b, out=out, threads=threads, **case.options)
         np.testing.assert_array_equal(out, case.y, err_msg=f"forward, seed {seed}")
         assert untouched(), seed
+        plan = convtranspose.plan(case.w, bias=case.b, **case.options)
+        np.testing.assert_array_equal(plan(case.x, threads=threads), case.y, err_msg=f"plan, seed {seed}")
         if not case.y.size:
             continue
         out, untouched = guarded(case.x.shape, case.dtype)
@@ -209,13 +211,37 @@ def test_float_sums_are_close_to_the_definition(path, shape, kernel, stride, gro
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_a_non_finite_weight_stays_where_its_terms_are(path, bad):
-    x, w = np.ones((1, 6, 5, 3), "float32"), np.ones((3, 3, 2, 3), "float32")
+@pytest.mark.parametrize("channels", [2, 40])
+@pytest.mark.parametrize("size", [(6, 5), (1, 1), (3, 31)])
+def test_a_non_finite_weight_stays_where_its_terms_are(path, bad, channels, size):
+    x, w = np.ones((1, *size, 3), "float32"), np.ones((3, 3, channels, 3), "float32")
     w[0, 0, 1, 2] = bad
-    got = convtranspose.conv_transpose(x, w, 2, "same")
     with np.errstate(invalid="ignore"):
-        want = reference.conv_transpose(x, w, 2, "same")
-    np.testing.assert_array_equal(got, want.astype("float32"))
+        want = reference.conv_transpose(x, w, 2, "same").astype("float32")
+        adjoint = reference.conv(want, w, size, 2, "same").astype("float32")
+    np.testing.assert_array_equal(convtranspose.conv_transpose(x, w, 2, "same"), want)
+    np.testing.assert_array_equal(convtranspose.plan(w, 2, "same")(x), want)
+    np.testing.assert_array_equal(convtranspose.conv(want, w, 2, "same"), adjoint)
+
+
+@pytest.mark.parametrize("channels", [3, 48, 150])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 67), (3, 5, 7, 67), (17, 2, 3, 67), (2, 37, 41, 67)])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_one_call_has_the_bits_of_the_plan(path, shape, channels, layout):
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal(shape).astype("float32")
+    w = rng.standard_normal((4, 3, channels, shape[-1])).astype("float32")
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    options = {"strides": 2, "padding": "same", "data_format": layout, "algorithm": "direct"}
+    plan = convtranspose.plan(w, **options)
+    want = plan(x)
+    for threads in (1, 2, 5):
+        assert convtranspose.conv_transpose(x, w, threads=threads, **options).tobytes() == want.tobytes()
+    del options["algorithm"]
+    adjoint = Plan("adjoint", w, plan.options)(want)
+    for threads in (1, 2, 5):
+        assert convtranspose.conv(want, w, threads=threads, **options).tobytes() == adjoint.tobytes()
 
 
 @pytest.mark.parametrize("channels", [1, 40])
