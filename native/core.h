@@ -52,18 +52,35 @@ struct ChannelTile {
 };
 
 // What a micro-kernel of the kernel gradient gets: a tile of the sums a^T b over rows of positions.
-//   dst[m, v] += sum over rows r, positions j of a[r, j, m] * b[r, j, v]
+//   dst[m, v] = or += sum over rows r, positions j of a[r, j, m] * b[r, j, v]
 template <class T>
 struct GradientTile {
+  static constexpr int kMaxVectors = 8;
   index rows;
-  const T* const* a;         // per row: broadcast side
-  const T* const* b;         // per row: vector side
-  const index* count;        // positions per row
-  index a_offset, b_offset;  // of the tile's first channels, in elements
-  index a_step, b_step;      // between neighbouring positions
+  const T* const* a;            // per row: broadcast side
+  const T* const* b;            // per row: vector side
+  const index* count;           // positions per row
+  index a_offset;               // of the tile's first element, which has its neighbours behind it
+  index b_offset[kMaxVectors];  // of its vectors
+  index a_step, b_step;         // between neighbouring positions
   T* dst;
-  index dst_stride_m, dst_stride_v;
-  index columns;  // of b to store, at most one panel
+  index dst_stride_m, dst_stride_c;
+  index dst_offset[kMaxVectors];
+  index columns[kMaxVectors];  // elements of a vector to store
+  bool add;
+};
+
+// The same for one channel per group, vectors along the channels.
+//   sums[m, :] += sum over rows r, positions j of x[r, j, :] * y[r, j + m * y_tap, :]
+template <class T>
+struct DepthwiseGradientTile {
+  index rows, count;
+  const T* const* x;
+  const T* const* y;
+  index offset;  // of the first channel
+  index x_step, y_step, y_tap;
+  T* sums;
+  index sums_stride;
 };
 
 // What a micro-kernel of the row method gets: vectors of neighbouring positions in planar memory.
@@ -144,7 +161,13 @@ struct KernelTable {
   int lanes;                       // elements per vector
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
-  void (*gradient[kMaxVectors][kMaxPositions])(const GradientTile<T>&);
+  // Of the kernel gradient by vectors and broadcast elements.
+  static constexpr int kMaxGradientVectors = GradientTile<T>::kMaxVectors;
+  int max_elements[kMaxGradientVectors];
+  void (*gradient[kMaxGradientVectors][kMaxPositions])(const GradientTile<T>&);
+  static constexpr int kMaxDepthwiseVectors = 4, kMaxDepthwiseTaps = 4;
+  int max_depthwise_vectors;
+  void (*depthwise_gradient[kMaxDepthwiseVectors][kMaxDepthwiseTaps])(const DepthwiseGradientTile<T>&);
   int max_rows;               // of the row method
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);

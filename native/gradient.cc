@@ -1,168 +1,311 @@
 // The kernel gradient: per tap, a product of two channel matrices summed over all positions.
 //
-// Tasks share out the taps and channels of the result, never the positions, and every task walks the
-// same blocks of positions in the same order: no partial sums, and bits that do not depend on threads.
-#include <algorithm>
+// Vectors lie along the input channels, or along the outputs: neighbouring taps of w and the output channels
+// are one run of channels-last memory. The other side is broadcast. Tasks share out taps and channels of the
+// result, never the positions, and every task walks the same boxes of positions in the same order: no
+// partial sums, and bits that do not depend on threads.
+//
+// Where taps share a tile, zeros stand for outputs that some of them do not reach: a number that is not
+// finite may spread among the taps of its channels.
 #include <cstring>
 #include <vector>
 
 #include "method.h"
-#include "schedule.h"
+#include "window.h"
 
 namespace ct {
 namespace {
 
+// Positions that pass over all tiles of one item before the next ones: their vectors stay in the first cache.
+constexpr index kRowsInCache = 192;
+
 template <class T>
 struct Run {
   View<const T> x, y;
-  const Axis* axes;
   index groups, c_in, c_out;  // per group
-  bool x_is_vector;           // vectors along the input channels, else along the output channels
-  T* out;
   const KernelTable<T>* table;
-  index taps, panels, items_per_task, items;
-  index block[kAxes], blocks[kAxes], batch_block, batch_blocks;
-  index panel_width;
+  T* out;
+  Blocks blocks;
+  bool y_is_vector;
+  index k[kAxes];        // the kernel, runs of taps as one: w_taps of them along w
+  index w_taps, length;  // taps and elements of a run
+  index runs;
+  bool padded[kAxes];
+  // An item is (group, chunk of output channels, panel of input channels, rest): a run of taps, or a tile of
+  // vectors of the outputs.
+  index chunk, chunks, panels, rest;
+  index panel_vectors;  // most vectors of a tile
+  bool x_copied, y_copied;
+  index x_pitch, y_pitch;
+  index x_elements, y_elements;
+  index items, items_per_task;
+
+  Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes)
+      : x(given_x), y(given_y), blocks(given_x.n, axes) {}
+
+  index lanes() const { return table->lanes; }
+  index vectors_of_run() const { return ceil_div(length, lanes()); }
 };
 
-// The part of an array that a block of positions needs, as channels-last memory.
+// The tile that fits `elements` of the broadcast side and `vectors` best: most vectors of it.
 template <class T>
-struct Window {
-  const T* base;  // of position 0, 0, 0 of image 0
-  index stride_n, stride[kAxes];
-};
-
-template <class T>
-Window<T> open_window(const KernelTable<T>& table, const View<const T>& a, index group, index channels,
-                      index n0, index n1, const index (&lo)[kAxes], const index (&hi)[kAxes], T*& memory) {
-  const T* first = a.data + group * channels * a.stride_c;
-  if (a.stride_c == 1) return {first, a.stride_n, {a.stride[0], a.stride[1], a.stride[2]}};
-  Window<T> w;
-  w.stride[2] = channels;
-  w.stride[1] = (hi[2] - lo[2]) * w.stride[2];
-  w.stride[0] = (hi[1] - lo[1]) * w.stride[1];
-  w.stride_n = (hi[0] - lo[0]) * w.stride[0];
-  T* to = memory;
-  w.base = to - n0 * w.stride_n - lo[0] * w.stride[0] - lo[1] * w.stride[1] - lo[2] * w.stride[2];
-  for (index n = n0; n < n1; ++n)
-    for (index d = lo[0]; d < hi[0]; ++d)
-      for (index h = lo[1]; h < hi[1]; ++h, to += w.stride[1]) {
-        const T* from = first + n * a.stride_n + d * a.stride[0] + h * a.stride[1] + lo[2] * a.stride[2];
-        if (a.stride[2] == 1) {
-          table.transpose(from, a.stride_c, channels, hi[2] - lo[2], to, channels);
-        } else {
-          for (index j = 0; j < hi[2] - lo[2]; ++j)
-            for (index c = 0; c < channels; ++c)
-              to[j * channels + c] = from[j * a.stride[2] + c * a.stride_c];
-        }
-      }
-  memory = to;
-  return w;
+index tile_vectors(const KernelTable<T>& table, index elements, index vectors) {
+  index most = 2;
+  for (index v = 4; v <= KernelTable<T>::kMaxGradientVectors; v *= 2)
+    if (elements <= table.max_elements[v - 1]) most = v;
+  return tile_size(vectors, most);
 }
 
 template <class T>
-index window_elements(const Run<T>& r, bool of_y) {
-  index count = r.batch_block * (of_y ? r.c_out : r.c_in);
-  for (int a = 0; a < kAxes; ++a) {
-    const Axis& axis = r.axes[a];
-    count *= of_y ? std::min((r.block[a] - 1) * axis.s + (axis.k - 1) * axis.d + 1, axis.o)
-                  : std::min(r.block[a], axis.i);
+class Task {
+ public:
+  Task(const Run<T>& run, index begin, index end) : r_(run), begin_(begin), end_(end) {
+    const std::size_t slack = 64;
+    const index elements = r_.y_elements + r_.x_elements;
+    y_memory_ = static_cast<T*>(scratch(sizeof(T) * (std::size_t(elements) + slack)));
+    x_memory_ = y_memory_ + r_.y_elements;
+    std::memset(x_memory_ + r_.x_elements, 0, sizeof(T) * slack);
   }
-  return count;
-}
+
+  void run() {
+    const index blocks = r_.blocks.count();
+    for (index block = 0; block < blocks; ++block) {
+      box_ = r_.blocks.box(block);
+      first_block_ = block == 0;
+      open_x_ = open_y_ = -1;
+      for (index item = begin_; item < end_; ++item) do_item(item);
+    }
+  }
+
+ private:
+  void do_item(index item) {
+    const index rest = item % r_.rest, panel = item / r_.rest % r_.panels;
+    const index chunk = item / r_.rest / r_.panels % r_.chunks,
+                group = item / r_.rest / r_.panels / r_.chunks;
+    open(group, chunk, panel);
+    if (r_.y_is_vector)
+      along_outputs(group, rest);
+    else
+      along_inputs(group, chunk, panel, rest);
+  }
+
+  void open(index group, index chunk, index panel) {
+    if (open_y_ != group * r_.chunks + chunk) {
+      open_y_ = group * r_.chunks + chunk;
+      const index channel = group * r_.c_out + chunk * r_.chunk;
+      const index channels = std::min(r_.chunk, r_.c_out - chunk * r_.chunk);
+      y_ = r_.y_copied ? copy_window(*r_.table, r_.y, channel, channels, r_.blocks.reached(box_, r_.padded),
+                                     r_.y_pitch, y_memory_)
+                       : whole_array(r_.y, channel);
+    }
+    if (open_x_ != group * r_.panels + panel) {
+      open_x_ = group * r_.panels + panel;
+      const index width = r_.y_is_vector ? r_.c_in : r_.panel_vectors * r_.lanes();
+      const index channel = group * r_.c_in + panel * width;
+      const index channels = std::min(width, r_.c_in - panel * width);
+      x_ = r_.x_copied ? copy_window(*r_.table, r_.x, channel, channels, box_, r_.x_pitch, x_memory_)
+                       : whole_array(r_.x, channel);
+    }
+  }
+
+  // Rows of positions that the taps between `first` and `last` join with outputs, and where they start for
+  // the tap `origin`.
+  void collect(const index (&first)[kAxes], const index (&last)[kAxes], const index (&origin)[kAxes]) {
+    index begin[kAxes], end[kAxes], shift[kAxes];
+    for (int a = 0; a < kAxes; ++a) {
+      r_.blocks.joined(box_, a, first[a], last[a], begin[a], end[a]);
+      shift[a] = origin[a] * r_.blocks.axes[a].d - r_.blocks.axes[a].lo;
+    }
+    x_rows_.clear();
+    y_rows_.clear();
+    counts_.clear();
+    const index s = r_.blocks.axes[2].s;
+    for (index n = box_.n0; n < box_.n1; ++n)
+      for (index d = begin[0]; d < end[0]; ++d)
+        for (index h = begin[1]; h < end[1]; ++h)
+          for (index w = begin[2]; w < end[2]; w += kRowsInCache) {
+            x_rows_.push_back(x_.at(n, d, h, w));
+            y_rows_.push_back(y_.at(n, d * r_.blocks.axes[0].s + shift[0], h * r_.blocks.axes[1].s + shift[1],
+                                    w * s + shift[2]));
+            counts_.push_back(std::min(kRowsInCache, end[2] - w));
+          }
+  }
+
+  // All tiles of the broadcast side over the collected rows.
+  void multiply(GradientTile<T>& tile, index vectors, index elements, bool y_is_vector) {
+    const std::vector<const T*>& a = y_is_vector ? x_rows_ : y_rows_;
+    const std::vector<const T*>& b = y_is_vector ? y_rows_ : x_rows_;
+    const index x_step = x_.stride[2], y_step = y_.stride[2] * r_.blocks.axes[2].s;
+    tile.a_step = y_is_vector ? x_step : y_step;
+    tile.b_step = y_is_vector ? y_step : x_step;
+    tile.add = !first_block_;
+    T* const dst = tile.dst;
+    const index size = tile_size(elements, r_.table->max_elements[vectors - 1]);
+    const index rows = index(counts_.size());
+    index row = 0;
+    do {
+      index stop = row;
+      for (index positions = 0; stop < rows && positions < kRowsInCache; ++stop)
+        positions += counts_[std::size_t(stop)];
+      tile.rows = stop - row;
+      tile.a = a.data() + row;
+      tile.b = b.data() + row;
+      tile.count = counts_.data() + row;
+      for (index m = 0; m < elements; m += size) {
+        tile.a_offset = m;
+        tile.dst = dst + m * tile.dst_stride_m;
+        r_.table->gradient[vectors - 1][std::min(size, elements - m) - 1](tile);
+      }
+      tile.add = true;
+      row = stop;
+    } while (row < rows);
+  }
+
+  void along_inputs(index group, index chunk, index panel, index run) {
+    const index t[kAxes] = {run / r_.k[2] / r_.k[1], run / r_.k[2] % r_.k[1], run % r_.k[2] * r_.w_taps};
+    const index last[kAxes] = {t[0], t[1], t[2] + r_.w_taps - 1};
+    collect(t, last, t);
+    if (counts_.empty() && !first_block_) return;
+    const index all = r_.c_in * r_.groups, lanes = r_.lanes();
+    const index first = panel * r_.panel_vectors * lanes;
+    const index vectors = std::min(r_.panel_vectors, ceil_div(r_.c_in - first, lanes));
+    GradientTile<T> tile;
+    for (index v = 0; v < vectors; ++v) {
+      tile.b_offset[v] = tile.dst_offset[v] = v * lanes;
+      tile.columns[v] = std::min(lanes, r_.c_in - first - v * lanes);
+    }
+    tile.dst_stride_c = 1;
+    tile.dst_stride_m = all;
+    tile.dst = r_.out + (run * r_.length + chunk * r_.chunk) * all + group * r_.c_in + first;
+    multiply(tile, vectors, r_.chunks > 1 ? std::min(r_.chunk, r_.c_out - chunk * r_.chunk) : r_.length,
+             false);
+  }
+
+  void along_outputs(index group, index number) {
+    const index all = r_.c_in * r_.groups, lanes = r_.lanes(), of_run = r_.vectors_of_run();
+    const index begin = number * r_.panel_vectors;
+    const index vectors = std::min(r_.panel_vectors, r_.runs * of_run - begin);
+    index first[kAxes], last[kAxes];
+    const index zero[kAxes] = {0, 0, 0};
+    GradientTile<T> tile;
+    for (index v = 0; v < vectors; ++v) {
+      const index run = (begin + v) / of_run, c = (begin + v) % of_run * lanes;
+      const index t[kAxes] = {run / r_.k[2] / r_.k[1], run / r_.k[2] % r_.k[1], run % r_.k[2] * r_.w_taps};
+      tile.b_offset[v] = c;
+      for (int a = 0; a < kAxes; ++a) {
+        const index stop = a == 2 ? t[a] + r_.w_taps - 1 : t[a];
+        first[a] = v ? std::min(first[a], t[a]) : t[a];
+        last[a] = v ? std::max(last[a], stop) : stop;
+        tile.b_offset[v] += t[a] * r_.blocks.axes[a].d * y_.stride[a];
+      }
+      tile.columns[v] = std::min(lanes, r_.length - c);
+      tile.dst_offset[v] = (run * r_.length + c) * all;
+    }
+    collect(first, last, zero);
+    if (counts_.empty() && !first_block_) return;
+    tile.dst_stride_c = all;
+    tile.dst_stride_m = 1;
+    tile.dst = r_.out + group * r_.c_in;
+    multiply(tile, vectors, r_.c_in, true);
+  }
+
+  const Run<T>& r_;
+  const index begin_, end_;
+  T *x_memory_, *y_memory_;
+  Box box_;
+  bool first_block_;
+  index open_x_, open_y_;  // what the windows hold
+  Window<T> x_, y_;
+  std::vector<const T*> x_rows_, y_rows_;
+  std::vector<index> counts_;
+};
 
 template <class T>
 void run_items(void* context, index task) {
   const Run<T>& r = *static_cast<const Run<T>*>(context);
-  const index item_begin = task * r.items_per_task;
-  const index item_end = std::min(item_begin + r.items_per_task, r.items);
-  const index x_elements = r.x.stride_c == 1 ? 0 : window_elements(r, false);
-  const index y_elements = r.y.stride_c == 1 ? 0 : window_elements(r, true);
-  T* const memory = static_cast<T*>(scratch(sizeof(T) * std::size_t(x_elements + y_elements + 64)));
+  const index begin = task * r.items_per_task;
+  Task<T>(r, begin, std::min(begin + r.items_per_task, r.items)).run();
+}
 
-  std::vector<const T*> a_rows, b_rows;
-  std::vector<index> counts;
-  index open_group = -1;
-
-  index total_blocks = r.batch_blocks;
-  for (int a = 0; a < kAxes; ++a) total_blocks *= r.blocks[a];
-  for (index block = 0; block < total_blocks; ++block) {
-    index rest = block, i0[kAxes], i1[kAxes], ylo[kAxes], yhi[kAxes];
-    for (int a = kAxes - 1; a >= 0; --a) {
-      const Axis& axis = r.axes[a];
-      i0[a] = rest % r.blocks[a] * r.block[a];
-      i1[a] = std::min(i0[a] + r.block[a], axis.i);
-      ylo[a] = std::clamp<index>(i0[a] * axis.s - axis.lo, 0, axis.o);
-      yhi[a] = std::clamp<index>((i1[a] - 1) * axis.s + (axis.k - 1) * axis.d - axis.lo + 1, ylo[a], axis.o);
-      rest /= r.blocks[a];
-    }
-    const index n0 = rest * r.batch_block, n1 = std::min(n0 + r.batch_block, r.x.n);
-    Window<T> x = {}, y = {};
-    open_group = -1;
-    for (index item = item_begin; item < item_end; ++item) {
-      const index panel = item % r.panels, tap = item / r.panels % r.taps, group = item / r.panels / r.taps;
-      if (group != open_group) {
-        T* free_memory = memory;
-        x = open_window(*r.table, r.x, group, r.c_in, n0, n1, i0, i1, free_memory);
-        y = open_window(*r.table, r.y, group, r.c_out, n0, n1, ylo, yhi, free_memory);
-        open_group = group;
-      }
-      // The positions of the block that this tap joins: x[i] with y[i * s + t * d - lo].
-      index t[kAxes], begin[kAxes], end[kAxes], shift[kAxes];
-      bool empty = false;
-      rest = tap;
-      for (int a = kAxes - 1; a >= 0; --a) {
-        const Axis& axis = r.axes[a];
-        t[a] = rest % axis.k;
-        rest /= axis.k;
-        shift[a] = t[a] * axis.d - axis.lo;
-        begin[a] = std::max(i0[a], -floor_div(shift[a], axis.s));
-        end[a] = std::min(i1[a], -floor_div(shift[a] - axis.o, axis.s));
-        empty |= begin[a] >= end[a];
-      }
-      if (empty) continue;
-      a_rows.clear();
-      b_rows.clear();
-      counts.clear();
-      for (index n = n0; n < n1; ++n)
-        for (index d = begin[0]; d < end[0]; ++d)
-          for (index h = begin[1]; h < end[1]; ++h) {
-            const T* px =
-                x.base + n * x.stride_n + d * x.stride[0] + h * x.stride[1] + begin[2] * x.stride[2];
-            const T* py = y.base + n * y.stride_n + (d * r.axes[0].s + shift[0]) * y.stride[0] +
-                          (h * r.axes[1].s + shift[1]) * y.stride[1] +
-                          (begin[2] * r.axes[2].s + shift[2]) * y.stride[2];
-            a_rows.push_back(r.x_is_vector ? py : px);
-            b_rows.push_back(r.x_is_vector ? px : py);
-            counts.push_back(end[2] - begin[2]);
-          }
-      const index wide = r.x_is_vector ? r.c_in : r.c_out, other = r.x_is_vector ? r.c_out : r.c_in;
-      const index v0 = panel * r.panel_width;
-      GradientTile<T> tile;
-      tile.rows = index(counts.size());
-      tile.a = a_rows.data();
-      tile.b = b_rows.data();
-      tile.count = counts.data();
-      tile.columns = std::min(r.panel_width, wide - v0);
-      tile.b_offset = v0;
-      const index x_step = x.stride[2], y_step = y.stride[2] * r.axes[2].s;
-      tile.a_step = r.x_is_vector ? y_step : x_step;
-      tile.b_step = r.x_is_vector ? x_step : y_step;
-      const index c_in_all = r.c_in * r.groups;
-      T* slice = r.out + tap * r.c_out * c_in_all + group * r.c_in;
-      tile.dst_stride_m = r.x_is_vector ? c_in_all : 1;
-      tile.dst_stride_v = r.x_is_vector ? 1 : c_in_all;
-      const int vectors = tile.columns > r.table->lanes ? 2 : 1;
-      const index largest = r.table->max_positions[vectors - 1];
-      const index size = ceil_div(other, ceil_div(other, largest));
-      for (index m = 0; m < other; m += size) {
-        const index rows = std::min(size, other - m);
-        tile.a_offset = m;
-        tile.dst = slice + m * tile.dst_stride_m + v0 * tile.dst_stride_v;
-        r.table->gradient[vectors - 1][rows - 1](tile);
-      }
-    }
+// Boxes whose windows stay in the second cache together with all that a task does with them.
+template <class T>
+void cut_blocks(Run<T>& r) {
+  r.blocks = Blocks(r.x.n, r.blocks.axes);
+  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  const index budget = l2 / 2 / index(sizeof(T));
+  const index largest = r.table->max_elements[std::min<index>(r.panel_vectors, 2) - 1];
+  const index weights = r.runs * r.length * r.c_in * index(sizeof(T));
+  // Every box reads and writes all sums once more; large kernels want large boxes, of fewer channels.
+  const index enough = weights > l2 / 2 ? 1024 : 256;
+  const auto elements = [&] {
+    return r.blocks.y_positions(r.padded) * std::min(r.chunk, r.c_out) + r.blocks.x_positions() * r.x_pitch;
+  };
+  while (elements() > budget) {
+    const bool fewer_channels = !r.y_is_vector && r.w_taps == 1 && r.chunk >= 4 * largest;
+    if (fewer_channels && r.blocks.x_positions() <= enough)
+      r.chunk = ceil_div(ceil_div(r.chunk, 2), largest) * largest;
+    else if (!r.blocks.halve())
+      break;
   }
+}
+
+// Lays vectors along the outputs or the inputs; false if the outputs do not allow it.
+template <class T>
+bool lay_out(Run<T>& r, bool y_is_vector) {
+  const Axis* axes = r.blocks.axes;
+  const index lanes = r.lanes();
+  bool paddable[kAxes];  // the zeros around the array are not much more than the array
+  for (int a = 0; a < kAxes; ++a)
+    paddable[a] = (axes[a].i - 1) * axes[a].s + (axes[a].k - 1) * axes[a].d < 4 * axes[a].o + 64;
+  const bool neighbours = axes[2].d == 1 && paddable[2];
+  r.y_is_vector = y_is_vector;
+  r.w_taps = neighbours && (y_is_vector ? r.c_out % lanes != 0 : r.c_out < 8) ? axes[2].k : 1;
+  r.length = r.w_taps * r.c_out;
+  for (int a = 0; a < kAxes; ++a) r.k[a] = axes[a].k;
+  r.k[2] /= r.w_taps;
+  r.runs = r.k[0] * r.k[1] * r.k[2];
+  for (int a = 0; a < kAxes; ++a) r.padded[a] = y_is_vector || (a == 2 && r.w_taps > 1);
+  r.chunk = r.c_out;
+  if (y_is_vector) {
+    const index vectors = r.runs * r.vectors_of_run();
+    r.panel_vectors = tile_vectors(*r.table, r.c_in, vectors);
+    r.panels = 1;
+    r.rest = ceil_div(vectors, r.panel_vectors);
+    r.x_pitch = r.c_in;
+    r.x_copied = r.x.stride_c != 1;
+    cut_blocks(r);
+    r.y_copied = true;
+  } else {
+    const index vectors = ceil_div(r.c_in, lanes);
+    r.panel_vectors = tile_vectors(*r.table, r.length, vectors);
+    r.panels = ceil_div(vectors, r.panel_vectors);
+    r.rest = r.runs;
+    r.x_pitch = std::min(vectors, r.panel_vectors) * lanes;
+    cut_blocks(r);
+    const index passes = r.runs * ceil_div(r.length, r.table->max_elements[r.panel_vectors - 1]);
+    r.x_copied = r.x.stride_c != 1 || r.c_in % lanes != 0 || passes >= 8;
+    r.y_copied =
+        r.y.stride_c != 1 || r.w_taps > 1 || r.y.stride[2] * axes[2].s * index(sizeof(T)) % 1024 == 0;
+  }
+  r.chunks = ceil_div(r.c_out, r.chunk);
+  r.y_pitch = r.w_taps > 1 ? r.chunk : spread<T>(r.chunk);
+  for (int a = 0; a < kAxes; ++a)
+    if (r.padded[a] && !paddable[a]) return false;
+  return true;
+}
+
+// Along which side the vectors do more useful work.
+template <class T>
+void lay_out(Run<T>& r) {
+  const index lanes = r.lanes();
+  const auto filled = [&](index c) { return double(c) / double(ceil_div(c, lanes) * lanes); };
+  if (filled(r.c_in) < 1 && lay_out(r, true)) {
+    double outputs = filled(r.length);
+    // Sums along the outputs lie far apart in the result: each box pays for bringing them there.
+    if (r.c_in * r.groups > 1) outputs *= 1 / (1 + 48.0 / double(r.blocks.x_positions()));
+    if (outputs > 1.1 * filled(r.c_in)) return;
+  }
+  lay_out(r, false);
 }
 
 }  // namespace
@@ -170,43 +313,23 @@ void run_items(void* context, index task) {
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
                      index groups, const Path& path, int threads, ShouldStop should_stop) {
-  Run<T> r;
-  r.x = x;
-  r.y = y;
-  r.axes = axes;
+  if (x.c == groups && y.c == groups && groups > 1)
+    return depthwise_kernel_gradient(x, y, out, axes, path, threads, should_stop);
+  Run<T> r(x, y, axes);
   r.groups = groups;
   r.c_in = x.c / groups;
   r.c_out = y.c / groups;
   r.out = out;
   r.table = &kernels<T>(path);
-  r.taps = axes[0].k * axes[1].k * axes[2].k;
-  std::memset(out, 0, sizeof(T) * std::size_t(r.taps * r.c_out * x.c));
-
-  // Vectors go where they fill best; on a tie along the contiguous axis of the result.
-  const index lanes = r.table->lanes;
-  const auto filled = [&](index c) { return double(c) / double(ceil_div(c, lanes) * lanes); };
-  r.x_is_vector = filled(r.c_in) >= filled(r.c_out);
-  r.panel_width = 2 * lanes;
-  r.panels = ceil_div(r.x_is_vector ? r.c_in : r.c_out, r.panel_width);
-  r.items = groups * r.taps * r.panels;
-
-  // A block of positions stays in cache while all taps and channels pass over it.
-  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
-  const index budget = l2 / 2 / index(sizeof(T));
-  for (int a = 0; a < kAxes; ++a) r.block[a] = std::max<index>(axes[a].i, 1);
-  r.batch_block = std::max<index>(x.n, 1);
-  const auto elements = [&] { return window_elements(r, false) + window_elements(r, true); };
-  while (r.batch_block > 1 && elements() > budget) r.batch_block = ceil_div(r.batch_block, 2);
-  for (int a = 0; a < kAxes; ++a)
-    while (r.block[a] > (a == 2 ? 64 : 1) && elements() > budget) r.block[a] = ceil_div(r.block[a], 2);
-  for (int a = 0; a < kAxes; ++a) r.blocks[a] = ceil_div(axes[a].i, r.block[a]);
-  r.batch_blocks = ceil_div(x.n, r.batch_block);
-
+  lay_out(r);
+  const index line = 64 / index(sizeof(T));
+  r.x_elements = r.x_copied ? r.blocks.x_positions() * r.x_pitch : 0;
+  r.y_elements = r.y_copied ? ceil_div(r.blocks.y_positions(r.padded) * r.y_pitch, line) * line : 0;
+  r.items = groups * r.chunks * r.panels * r.rest;
   if (threads < 1) threads = default_threads();
-  // Every task that must copy its windows copies them all, so there are no more tasks than threads.
-  const bool copies = x.stride_c != 1 || y.stride_c != 1;
-  const index tasks = std::min<index>(r.items, copies ? threads : 4 * threads);
-  r.items_per_task = ceil_div(r.items, std::max<index>(tasks, 1));
+  // Every task copies the windows that it needs, so there are no more tasks than threads.
+  const index tasks = std::min<index>(r.items, r.x_copied || r.y_copied ? threads : 4 * threads);
+  r.items_per_task = ceil_div(r.items, tasks);
   return parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop);
 }
 

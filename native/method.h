@@ -95,5 +95,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
                      index groups, const Path& path, int threads, ShouldStop should_stop);
+// The same for one channel per group.
+template <class T>
+bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
+                               const Axis (&axes)[kAxes], const Path& path, int threads,
+                               ShouldStop should_stop);
 
 }  // namespace ct

@@ -1,64 +1,97 @@
-// The kernel gradient: per tap a product of two channel matrices summed over positions. One side is
-// broadcast, the other gives the vectors; the sums stay in registers over all rows of a block.
+// The kernel gradient: products of two channel matrices summed over positions. One side is broadcast, the
+// other gives the vectors; the sums stay in registers over many rows of positions.
 #pragma once
 #include "../core.h"
 #include "simd.h"
 
 namespace {
 
-// One row of positions. `Full`: all channels of the panel are there to be read.
-template <bool Full, class T, int M, int V>
-inline void gradient_row(const T* a, const T* b, ct::index count, const ct::GradientTile<T>& g,
-                         Vec<T> (&acc)[M][V]) {
-  constexpr int lanes = Simd<T>::lanes;
-  const ct::index a_step = g.a_step, b_step = g.b_step;
-  for (ct::index j = count; j > 0; --j) {
-    Vec<T> row[V];
-    if (Full) {
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) row[v] = load(b + v * lanes);
-    } else {
-      T part[V * lanes] = {};
-      for (ct::index c = 0; c < g.columns; ++c) part[c] = b[c];
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) row[v] = load(part + v * lanes);
-    }
-#pragma GCC unroll 16
-    for (int m = 0; m < M; ++m) {
-      const Vec<T> x = splat(a[m]);
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) acc[m][v] += x * row[v];
-    }
-    a += a_step;
-    b += b_step;
-  }
+// Most broadcast elements of a tile with `v` vectors: the sums and the shorter side fit the registers.
+constexpr int gradient_elements(int v) {
+  return kRegisters == 32 ? (v <= 2 ? 14 : v <= 4 ? 6 : 3) : (v == 1 ? 12 : v == 2 ? 6 : v <= 4 ? 3 : 1);
 }
 
 template <class T, int M, int V>
 void gradient_kernel(const ct::GradientTile<T>& g) {
   constexpr int lanes = Simd<T>::lanes;
   Vec<T> acc[M][V] = {};
+  ct::index offset[V];
+#pragma GCC unroll 8
+  for (int v = 0; v < V; ++v) offset[v] = g.b_offset[v];
+  const ct::index a_step = g.a_step, b_step = g.b_step;
   for (ct::index r = 0; r < g.rows; ++r) {
     const T* a = g.a[r] + g.a_offset;
-    const T* b = g.b[r] + g.b_offset;
-    if (g.columns == V * lanes)
-      gradient_row<true>(a, b, g.count[r], g, acc);
-    else
-      gradient_row<false>(a, b, g.count[r], g, acc);
-  }
-  T part[V * lanes];
+    const T* b = g.b[r];
+    for (ct::index j = g.count[r]; j > 0; --j) {
+      if (M < V) {
+        Vec<T> x[M];
 #pragma GCC unroll 16
-  for (int m = 0; m < M; ++m) {
-    T* dst = g.dst + m * g.dst_stride_m;
-    if (g.columns == V * lanes && g.dst_stride_v == 1) {
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) store(dst + v * lanes, load(dst + v * lanes) + acc[m][v]);
-    } else {
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) store(part + v * lanes, acc[m][v]);
-      for (ct::index c = 0; c < g.columns; ++c) dst[c * g.dst_stride_v] += part[c];
+        for (int m = 0; m < M; ++m) x[m] = splat(a[m]);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+          const Vec<T> row = load(b + offset[v]);
+#pragma GCC unroll 16
+          for (int m = 0; m < M; ++m) acc[m][v] += x[m] * row;
+        }
+      } else {
+        Vec<T> row[V];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) row[v] = load(b + offset[v]);
+#pragma GCC unroll 16
+        for (int m = 0; m < M; ++m) {
+          const Vec<T> x = splat(a[m]);
+#pragma GCC unroll 8
+          for (int v = 0; v < V; ++v) acc[m][v] += x * row[v];
+        }
+      }
+      a += a_step;
+      b += b_step;
     }
   }
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      T* dst = g.dst + m * g.dst_stride_m + g.dst_offset[v];
+      if (g.columns[v] == lanes && g.dst_stride_c == 1) {
+        store(dst, g.add ? load(dst) + acc[m][v] : acc[m][v]);
+      } else {
+        T part[lanes];
+        store(part, acc[m][v]);
+        for (ct::index c = 0; c < g.columns[v]; ++c)
+          dst[c * g.dst_stride_c] = g.add ? dst[c * g.dst_stride_c] + part[c] : part[c];
+      }
+    }
+}
+
+// One channel per group: sums of element-wise products, vectors along the channels.
+template <class T, int M, int V>
+void depthwise_gradient_kernel(const ct::DepthwiseGradientTile<T>& g) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> acc[M][V];
+#pragma GCC unroll 4
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) acc[m][v] = load(g.sums + m * g.sums_stride + v * lanes);
+  const ct::index x_step = g.x_step, y_step = g.y_step, tap = g.y_tap;
+  for (ct::index r = 0; r < g.rows; ++r) {
+    const T* x = g.x[r] + g.offset;
+    const T* y = g.y[r] + g.offset;
+    for (ct::index j = g.count; j > 0; --j) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> row = load(x + v * lanes);
+#pragma GCC unroll 4
+        for (int m = 0; m < M; ++m) acc[m][v] += row * load(y + m * tap + v * lanes);
+      }
+      x += x_step;
+      y += y_step;
+    }
+  }
+#pragma GCC unroll 4
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) store(g.sums + m * g.sums_stride + v * lanes, acc[m][v]);
 }
 
 }  // namespace

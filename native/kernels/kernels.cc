@@ -45,23 +45,45 @@ void add_winograd(KernelTable<T>& t) {
   if constexpr (N < 26) add_winograd<T, N + 1>(t);
 }
 
+template <class T, int V, int M = gradient_elements(V)>
+void add_gradient_kernels(KernelTable<T>& t) {
+  t.gradient[V - 1][M - 1] = gradient_kernel<T, M, V>;
+  if constexpr (M > 1) add_gradient_kernels<T, V, M - 1>(t);
+}
+
+template <class T, int V = KernelTable<T>::kMaxGradientVectors>
+void add_gradients(KernelTable<T>& t) {
+  t.max_elements[V - 1] = gradient_elements(V);
+  add_gradient_kernels<T, V>(t);
+  if constexpr (V > 1) add_gradients<T, V - 1>(t);
+}
+
+constexpr int kDepthwiseVectors = kRegisters == 32 ? 4 : 2;
+
+template <class T, int N = 4 * kDepthwiseVectors - 1>
+void add_depthwise_gradients(KernelTable<T>& t) {
+  t.depthwise_gradient[N / 4][N % 4] = depthwise_gradient_kernel<T, N % 4 + 1, N / 4 + 1>;
+  if constexpr (N > 0) add_depthwise_gradients<T, N - 1>(t);
+}
+
 template <class T>
 KernelTable<T> make() {
   KernelTable<T> t = {};
   t.lanes = Simd<T>::lanes;
   t.max_positions[0] = positions<1>();
   t.max_positions[1] = positions<2>();
-#define CT_ENTRY(m)                                  \
-  if constexpr (m <= positions<1>()) {               \
-    t.channel[0][m - 1] = channel_kernel<T, m, 1>;   \
-    t.gradient[0][m - 1] = gradient_kernel<T, m, 1>; \
-  }                                                  \
-  if constexpr (m <= positions<2>()) {               \
-    t.channel[1][m - 1] = channel_kernel<T, m, 2>;   \
-    t.gradient[1][m - 1] = gradient_kernel<T, m, 2>; \
+#define CT_ENTRY(m)                                \
+  if constexpr (m <= positions<1>()) {             \
+    t.channel[0][m - 1] = channel_kernel<T, m, 1>; \
+  }                                                \
+  if constexpr (m <= positions<2>()) {             \
+    t.channel[1][m - 1] = channel_kernel<T, m, 2>; \
   }
 #include "kernels.inc"
 #undef CT_ENTRY
+  add_gradients<T>(t);
+  t.max_depthwise_vectors = kDepthwiseVectors;
+  add_depthwise_gradients<T>(t);
   t.max_rows = kRows;
   add_rows<T>(t);
   add_winograd<T>(t);

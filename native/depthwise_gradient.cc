@@ -1,0 +1,214 @@
+// The kernel gradient of depthwise layers: one channel per group, so every sum is one of element-wise
+// products along the channels. Tasks share out channels and lines of taps, never positions.
+#include <cstring>
+#include <vector>
+
+#include "method.h"
+#include "window.h"
+
+namespace ct {
+namespace {
+
+template <class T>
+struct Run {
+  View<const T> x, y;
+  const KernelTable<T>* table;
+  T* out;
+  Blocks blocks;
+  index vectors, panel;  // of all channels, and of an item
+  index lines, w_taps;   // lines of taps along w
+  bool copied;
+  index x_elements, y_elements;
+  index items, items_per_task;
+
+  Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes)
+      : x(given_x), y(given_y), blocks(given_x.n, axes) {}
+
+  // The last vector ends at the last channel, so it may repeat channels of the one before: every vector has
+  // sums of its own, and nothing is added twice.
+  index first_channel(index v) const {
+    return std::max<index>(0, std::min(v * table->lanes, x.c - table->lanes));
+  }
+  index end_channel(index v) const { return std::min(first_channel(v) + table->lanes, x.c); }
+};
+
+constexpr bool kNoPadding[kAxes] = {false, false, false};
+
+template <class T>
+class Task {
+ public:
+  Task(const Run<T>& run, index begin, index end) : r_(run), begin_(begin), end_(end) {
+    item_sums_ = r_.w_taps * r_.panel * r_.table->lanes;
+    const index sums = (end_ - begin_) * item_sums_;
+    sums_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(sums + r_.y_elements + r_.x_elements)));
+    std::memset(sums_, 0, sizeof(T) * std::size_t(sums));
+    y_memory_ = sums_ + sums;
+    x_memory_ = y_memory_ + r_.y_elements;
+  }
+
+  void run() {
+    for (index begin = begin_; begin < end_;) {
+      const index panel = begin / r_.lines, end = std::min(end_, (panel + 1) * r_.lines);
+      vector_ = panel * r_.panel;
+      vectors_ = std::min(r_.panel, r_.vectors - vector_);
+      for (index block = 0; block < r_.blocks.count(); ++block) {
+        box_ = r_.blocks.box(block);
+        open();
+        for (index item = begin; item < end; ++item)
+          add_line(item % r_.lines, sums_ + (item - begin_) * item_sums_);
+      }
+      for (index item = begin; item < end; ++item)
+        write_line(item % r_.lines, sums_ + (item - begin_) * item_sums_);
+      begin = end;
+    }
+  }
+
+ private:
+  void open() {
+    const index channel = r_.first_channel(vector_);
+    if (!r_.copied) {
+      x_ = whole_array(r_.x, channel);
+      y_ = whole_array(r_.y, channel);
+      return;
+    }
+    const index channels = r_.end_channel(vector_ + vectors_ - 1) - channel;
+    const index pitch = std::max<index>(channels, r_.table->lanes);
+    x_ = copy_window(*r_.table, r_.x, channel, channels, box_, pitch, x_memory_);
+    y_ = copy_window(*r_.table, r_.y, channel, channels, r_.blocks.reached(box_, kNoPadding), pitch,
+                     y_memory_);
+  }
+
+  // One line of taps: several of them at once where all meet the outputs, one by one at the ends.
+  void add_line(index line, T* sums) {
+    const Axis* axes = r_.blocks.axes;
+    const index t[2] = {line / axes[1].k, line % axes[1].k};
+    index begin[2], end[2];
+    for (int a = 0; a < 2; ++a) r_.blocks.joined(box_, a, t[a], t[a], begin[a], end[a]);
+    if (begin[0] >= end[0] || begin[1] >= end[1]) return;
+    for (index tw = 0; tw < r_.w_taps; tw += KernelTable<T>::kMaxDepthwiseTaps) {
+      const index taps = std::min<index>(KernelTable<T>::kMaxDepthwiseTaps, r_.w_taps - tw);
+      index inner = box_.lo[2], inner_end = box_.hi[2];
+      for (index m = 0; m < taps; ++m) {
+        index first, stop;
+        r_.blocks.joined(box_, 2, tw + m, tw + m, first, stop);
+        inner = std::max(inner, first);
+        inner_end = std::min(inner_end, stop);
+      }
+      inner_end = std::max(inner, inner_end);
+      const auto add = [&](index tap, index count, index w0, index w1) {
+        if (w0 < w1) add_taps({t[0], t[1], tap}, count, begin, end, w0, w1, sums);
+      };
+      add(tw, taps, inner, inner_end);
+      for (index m = 0; m < taps; ++m) {
+        index first, stop;
+        r_.blocks.joined(box_, 2, tw + m, tw + m, first, stop);
+        add(tw + m, 1, first, std::min(inner, stop));
+        add(tw + m, 1, std::max(inner_end, first), stop);
+      }
+    }
+  }
+
+  struct Tap {
+    index d, h, w;
+  };
+
+  void add_taps(const Tap& tap, index taps, const index (&begin)[2], const index (&end)[2], index w0,
+                index w1, T* sums) {
+    const Axis* axes = r_.blocks.axes;
+    const index lanes = r_.table->lanes, pitch = r_.panel * lanes;
+    x_rows_.clear();
+    y_rows_.clear();
+    for (index n = box_.n0; n < box_.n1; ++n)
+      for (index d = begin[0]; d < end[0]; ++d)
+        for (index h = begin[1]; h < end[1]; ++h) {
+          x_rows_.push_back(x_.at(n, d, h, w0));
+          y_rows_.push_back(y_.at(n, d * axes[0].s + tap.d * axes[0].d - axes[0].lo,
+                                  h * axes[1].s + tap.h * axes[1].d - axes[1].lo,
+                                  w0 * axes[2].s + tap.w * axes[2].d - axes[2].lo));
+        }
+    DepthwiseGradientTile<T> tile;
+    tile.rows = index(x_rows_.size());
+    tile.x = x_rows_.data();
+    tile.y = y_rows_.data();
+    tile.count = w1 - w0;
+    tile.x_step = x_.stride[2];
+    tile.y_step = y_.stride[2] * axes[2].s;
+    tile.y_tap = y_.stride[2] * axes[2].d;
+    tile.sums_stride = pitch;
+    const index origin = r_.first_channel(vector_);
+    for (index v = 0; v < vectors_;) {
+      tile.offset = r_.first_channel(vector_ + v) - origin;
+      tile.sums = sums + tap.w * pitch + v * lanes;
+      // Those that lie side by side go together.
+      index some = vectors_ - v;
+      while (r_.first_channel(vector_ + v + some - 1) - origin != tile.offset + (some - 1) * lanes) --some;
+      r_.table->depthwise_gradient[some - 1][taps - 1](tile);
+      v += some;
+    }
+  }
+
+  void write_line(index line, const T* sums) const {
+    const index lanes = r_.table->lanes;
+    for (index t = 0; t < r_.w_taps; ++t)
+      for (index v = 0; v < r_.panel; ++v, sums += lanes) {
+        if (v >= vectors_) continue;
+        const index begin = (vector_ + v) * lanes, first = r_.first_channel(vector_ + v);
+        std::memcpy(r_.out + (line * r_.w_taps + t) * r_.x.c + begin, sums + begin - first,
+                    sizeof(T) * std::size_t(r_.end_channel(vector_ + v) - begin));
+      }
+  }
+
+  const Run<T>& r_;
+  const index begin_, end_;
+  index item_sums_;
+  index vector_, vectors_;  // of the panel at hand
+  T *sums_, *x_memory_, *y_memory_;
+  Box box_;
+  Window<T> x_, y_;
+  std::vector<const T*> x_rows_, y_rows_;
+};
+
+template <class T>
+void run_items(void* context, index task) {
+  const Run<T>& r = *static_cast<const Run<T>*>(context);
+  const index begin = task * r.items_per_task;
+  Task<T>(r, begin, std::min(begin + r.items_per_task, r.items)).run();
+}
+
+}  // namespace
+
+template <class T>
+bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
+                               const Axis (&axes)[kAxes], const Path& path, int threads,
+                               ShouldStop should_stop) {
+  Run<T> r(x, y, axes);
+  r.table = &kernels<T>(path);
+  r.out = out;
+  const index lanes = r.table->lanes;
+  r.vectors = ceil_div(x.c, lanes);
+  r.panel = tile_size(r.vectors, r.table->max_depthwise_vectors);
+  r.lines = axes[0].k * axes[1].k;
+  r.w_taps = axes[2].k;
+  r.copied = x.stride_c != 1 || y.stride_c != 1 || x.c < lanes;
+
+  // A box stays in the second cache while all taps pass over it.
+  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  const index pitch = r.panel * lanes;
+  const auto elements = [&] { return (r.blocks.x_positions() + r.blocks.y_positions(kNoPadding)) * pitch; };
+  while (elements() > l2 / 2 / index(sizeof(T)) && r.blocks.halve()) {
+  }
+  r.x_elements = r.copied ? r.blocks.x_positions() * pitch : 0;
+  r.y_elements = r.copied ? r.blocks.y_positions(kNoPadding) * pitch : 0;
+  r.items = ceil_div(r.vectors, r.panel) * r.lines;
+  if (threads < 1) threads = default_threads();
+  // Tasks that copy share out panels first: each panel is copied by as few of them as possible.
+  r.items_per_task = ceil_div(r.items, std::min<index>(r.items, r.copied ? threads : 4 * threads));
+  return parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop);
+}
+
+template bool depthwise_kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,
+                                               const Axis (&)[kAxes], const Path&, int, ShouldStop);
+template bool depthwise_kernel_gradient<double>(const View<const double>&, const View<const double>&, double*,
+                                                const Axis (&)[kAxes], const Path&, int, ShouldStop);
+
+}  // namespace ct

@@ -1,0 +1,150 @@
+// What the kernel gradients share: boxes of positions that stay in cache, and copies of what they need.
+#pragma once
+#include <algorithm>
+#include <cstring>
+
+#include "core.h"
+#include "schedule.h"
+
+namespace ct {
+
+// Images [n0, n1) and positions [lo, hi) of each axis.
+struct Box {
+  index n0, n1, lo[kAxes], hi[kAxes];
+
+  index positions() const { return (n1 - n0) * (hi[0] - lo[0]) * (hi[1] - lo[1]) * (hi[2] - lo[2]); }
+};
+
+// The positions of the inputs, cut into boxes: the same ones for every task and any number of threads.
+struct Blocks {
+  index n, batch, size[kAxes];  // images; images and positions of a box
+  const Axis* axes;
+
+  Blocks(index images, const Axis* given) : n(images), batch(std::max<index>(images, 1)), axes(given) {
+    for (int a = 0; a < kAxes; ++a) size[a] = axes[a].i;
+  }
+  index count() const {
+    index blocks = ceil_div(n, batch);
+    for (int a = 0; a < kAxes; ++a) blocks *= ceil_div(axes[a].i, size[a]);
+    return blocks;
+  }
+  Box box(index block) const {
+    Box b;
+    for (int a = kAxes - 1; a >= 0; --a) {
+      const index blocks = ceil_div(axes[a].i, size[a]);
+      b.lo[a] = block % blocks * size[a];
+      b.hi[a] = std::min(b.lo[a] + size[a], axes[a].i);
+      block /= blocks;
+    }
+    b.n0 = block * batch;
+    b.n1 = std::min(b.n0 + batch, n);
+    return b;
+  }
+  // Smaller boxes, as long as there are any: fewer images first, then fewer lines, then shorter ones.
+  bool halve() {
+    if (batch > 1) {
+      batch = ceil_div(batch, 2);
+      return true;
+    }
+    for (int a = 0; a < kAxes; ++a)
+      if (size[a] > (a == 2 ? 64 : 1)) {
+        size[a] = ceil_div(size[a], 2);
+        return true;
+      }
+    return false;
+  }
+  index x_positions() const { return batch * size[0] * size[1] * size[2]; }
+  // Most positions of the outputs that a box reaches; a padded axis keeps those outside of the array.
+  index y_positions(const bool (&padded)[kAxes]) const {
+    index count = batch;
+    for (int a = 0; a < kAxes; ++a) {
+      const index reach = (size[a] - 1) * axes[a].s + (axes[a].k - 1) * axes[a].d + 1;
+      count *= padded[a] ? reach : std::min(reach, axes[a].o);
+    }
+    return count;
+  }
+  // The positions of the outputs that a box of the inputs reaches.
+  Box reached(const Box& x, const bool (&padded)[kAxes]) const {
+    Box y = x;
+    for (int a = 0; a < kAxes; ++a) {
+      y.lo[a] = x.lo[a] * axes[a].s - axes[a].lo;
+      y.hi[a] = (x.hi[a] - 1) * axes[a].s + (axes[a].k - 1) * axes[a].d - axes[a].lo + 1;
+      if (padded[a]) continue;
+      y.lo[a] = std::clamp<index>(y.lo[a], 0, axes[a].o);
+      y.hi[a] = std::clamp<index>(y.hi[a], y.lo[a], axes[a].o);
+    }
+    return y;
+  }
+  // Positions [begin, end) of a box along an axis that at least one of the taps [first, last] joins with an
+  // output. For one tap they are exact: x[i] belongs to y[i * s + t * d - lo].
+  void joined(const Box& x, int a, index first, index last, index& begin, index& end) const {
+    const Axis& axis = axes[a];
+    begin = std::max(x.lo[a], -floor_div(last * axis.d - axis.lo, axis.s));
+    end = std::min(x.hi[a], -floor_div(first * axis.d - axis.lo - axis.o, axis.s));
+  }
+};
+
+// Channels-last memory that is addressed by the positions of the whole array.
+template <class T>
+struct Window {
+  const T* base;  // of position 0, 0, 0 of image 0
+  index stride_n, stride[kAxes];
+
+  const T* at(index n, index d, index h, index w) const {
+    return base + n * stride_n + d * stride[0] + h * stride[1] + w * stride[2];
+  }
+};
+
+template <class T>
+Window<T> whole_array(const View<const T>& a, index channel) {
+  return {a.data + channel * a.stride_c, a.stride_n, {a.stride[0], a.stride[1], a.stride[2]}};
+}
+
+// A copy of some channels of a box, channels last with `pitch` elements per position; zeros lie between the
+// channels and the pitch, and outside of the array.
+template <class T>
+Window<T> copy_window(const KernelTable<T>& table, const View<const T>& a, index channel, index channels,
+                      const Box& box, index pitch, T* to) {
+  Window<T> w;
+  const index width = box.hi[2] - box.lo[2];
+  w.stride[2] = pitch;
+  w.stride[1] = width * w.stride[2];
+  w.stride[0] = (box.hi[1] - box.lo[1]) * w.stride[1];
+  w.stride_n = (box.hi[0] - box.lo[0]) * w.stride[0];
+  w.base =
+      to - box.n0 * w.stride_n - box.lo[0] * w.stride[0] - box.lo[1] * w.stride[1] - box.lo[2] * w.stride[2];
+  const index inside = std::clamp<index>(0, box.lo[2], box.hi[2]);
+  const index inside_end = std::clamp<index>(a.size[2], inside, box.hi[2]);
+  const index before = inside - box.lo[2], count = inside_end - inside;
+  const auto clear = [](T* p, index elements) { std::memset(p, 0, sizeof(T) * std::size_t(elements)); };
+  for (index n = box.n0; n < box.n1; ++n)
+    for (index d = box.lo[0]; d < box.hi[0]; ++d)
+      for (index h = box.lo[1]; h < box.hi[1]; ++h, to += w.stride[1]) {
+        if (d < 0 || d >= a.size[0] || h < 0 || h >= a.size[1] || count == 0) {
+          clear(to, w.stride[1]);
+          continue;
+        }
+        const T* from = a.data + n * a.stride_n + d * a.stride[0] + h * a.stride[1] + inside * a.stride[2] +
+                        channel * a.stride_c;
+        T* const row = to + before * pitch;
+        clear(to, before * pitch);
+        clear(row + count * pitch, (width - before - count) * pitch);
+        if (a.stride_c == 1 && a.stride[2] == channels && pitch == channels) {
+          table.pad_rows(from, 0, 1, 0, count * channels, 0, row, 0);
+        } else if (a.stride_c == 1) {
+          table.pad_rows(from, a.stride[2], count, 0, channels, pitch - channels, row, pitch);
+        } else {
+          if (pitch > channels) clear(row, count * pitch);
+          if (a.stride[2] == 1) {
+            table.transpose(from, a.stride_c, channels, count, row, pitch);
+          } else {
+            for (index j = 0; j < count; ++j)
+              for (index c = 0; c < channels; ++c)
+                row[j * pitch + c] = from[j * a.stride[2] + c * a.stride_c];
+          }
+        }
+      }
+  return w;
+}
+
+}  // namespace ct
