@@ -15,13 +15,14 @@ template <class T, int M, int V>
 void gradient_kernel(const ct::GradientTile<T>& g) {
   constexpr int lanes = Simd<T>::lanes;
   Vec<T> acc[M][V] = {};
+  // From the first vector, which needs no register then.
   ct::index offset[V];
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) offset[v] = g.b_offset[v];
+  for (int v = 0; v < V; ++v) offset[v] = g.b_offset[v] - g.b_offset[0];
   const ct::index a_step = g.a_step, b_step = g.b_step;
   for (ct::index r = 0; r < g.rows; ++r) {
     const T* a = g.a[r] + g.a_offset;
-    const T* b = g.b[r];
+    const T* b = g.b[r] + g.b_offset[0];
     for (ct::index j = g.count[r]; j > 0; --j) {
       if (M < V) {
         Vec<T> x[M];
@@ -48,16 +49,19 @@ void gradient_kernel(const ct::GradientTile<T>& g) {
       b += b_step;
     }
   }
+  // By way of memory: as code for every register it would be larger than all the rest.
+  T sums[M * V * lanes];
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(sums + (m * V + v) * lanes, acc[m][v]);
+  for (int m = 0; m < M; ++m)
     for (int v = 0; v < V; ++v) {
+      const T* part = sums + (m * V + v) * lanes;
       T* dst = g.dst + m * g.dst_stride_m + g.dst_offset[v];
       if (g.columns[v] == lanes && g.dst_stride_c == 1) {
-        store(dst, g.add ? load(dst) + acc[m][v] : acc[m][v]);
+        store(dst, g.add ? load(dst) + load(part) : load(part));
       } else {
-        T part[lanes];
-        store(part, acc[m][v]);
         for (ct::index c = 0; c < g.columns[v]; ++c)
           dst[c * g.dst_stride_c] = g.add ? dst[c * g.dst_stride_c] + part[c] : part[c];
       }

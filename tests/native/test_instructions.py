@@ -16,7 +16,8 @@ SOURCE = """
 #include "kernels/row.h"
 extern void* const kernels[] = {
     (void*)&channel_kernel<float, POSITIONS, 2>, (void*)&channel_kernel<double, POSITIONS, 2>,
-    (void*)&gradient_kernel<float, POSITIONS, 2>,
+    (void*)&gradient_kernel<float, POSITIONS, 2>, (void*)&gradient_kernel<double, gradient_elements(8), 8>,
+    (void*)&gradient_kernel<float, gradient_elements(4), 4>, (void*)&depthwise_gradient_kernel<float, 4, 2>,
     (void*)&row_kernel<float, ROWS, row_vectors(ROWS)>,
 };
 """
