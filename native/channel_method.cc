@@ -303,6 +303,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   const ChannelMethod& self = *ctx.self;
   const Schedule& plan = *ctx.plan;
   const View<T>& dst = ctx.dst;
+  const KernelTable<T>& table = *self.packing_.table;
   const index channels = self.packing_.src_channels;
 
   // Which block.
@@ -375,8 +376,9 @@ void ChannelMethod<T>::run_task(void* context, index task) {
 
   T* const buffer = copy + window;  // (positions, panel)
   T* const packed = buffer + plan.line_elements;
-  const bool planar = !plan.along_batch && dst.stride_c != 1 && dst.stride[2] == 1;
 
+  const bool planar = !plan.along_batch && dst.stride_c != 1 && dst.stride[2] == 1;
+  const bool streams = worth_streaming(dst, self.packing_.dst_channels);
   ChannelTile<T> tile;
   tile.channels = channels;
   tile.dst_stride_c = dst.stride_c;
@@ -389,6 +391,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
     const index channel = group * self.packing_.dst_channels + panel.first;
     for (index c = 0; c < width; ++c) bias[c] = ctx.bias && c < panel.columns ? ctx.bias[channel + c] : T(0);
     tile.columns = panel.columns;
+    tile.streams = streams && !planar && panel.columns == width && width * index(sizeof(T)) % 64 == 0;
     tile.dst_stride_c = dst.stride_c;
     if (!plan.packs)
       tile.weights = self.weights_.data() + group * self.packing_.group_weights + panel.weights;
@@ -532,8 +535,9 @@ void ChannelMethod<T>::run_task(void* context, index task) {
                   line(pd, ph, pw, jd, jh, w0, w1, buffer + (pw.dst0 - o_begin) * width,
                        plan.axis[2].dst_step * width);
               }
-              self.packing_.table->transpose(buffer, width, o_end - o_begin, panel.columns,
-                                             at(jd, jh) + o_begin, dst.stride_c);
+              const bool whole = o_begin % 16 == 0 && o_end % 16 == 0;
+              (streams && whole && table.transpose_streaming ? table.transpose_streaming : table.transpose)(
+                  buffer, width, o_end - o_begin, panel.columns, at(jd, jh) + o_begin, dst.stride_c);
             }
       }
   }

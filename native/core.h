@@ -49,6 +49,8 @@ struct ChannelTile {
   index dst_stride;    // between neighbouring positions
   index dst_stride_c;  // between neighbouring channels
   index columns;       // channels to store, at most one panel
+  // Whole panels, aligned, go around the caches: for destinations that no cache would hold.
+  bool streams = false;
 };
 
 // What a micro-kernel of the kernel gradient gets: a tile of the sums a^T b over rows of positions.
@@ -179,6 +181,9 @@ struct KernelTable {
   void (*winograd_output[3][3][3])(const WinogradOutput<T>&);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside
   void (*transpose)(const T* src, index src_stride, index rows, index columns, T* dst, index dst_stride);
+  // The same past the caches, for rows and dst that are whole cache lines; null where vectors are shorter.
+  void (*transpose_streaming)(const T* src, index src_stride, index rows, index columns, T* dst,
+                              index dst_stride);
   // (rows, count) with row stride -> rows with zeros before and after
   void (*pad_rows)(const T* src, index src_stride, index rows, index before, index count, index after, T* dst,
                    index dst_stride);

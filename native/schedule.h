@@ -144,6 +144,23 @@ inline index block_budget() {
   return std::clamp<index>(l2 / 3, 64 << 10, 512 << 10);
 }
 
+// Whether destinations are written around the caches: an array far larger than the second cache would only
+// pass through it, after being read for nothing. Every store must then be an aligned vector: `run` channels
+// from one group to the next, whole cache lines between all neighbours.
+template <class T>
+bool worth_streaming(const View<T>& dst, index run) {
+  const index line = 64, l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  index bytes = dst.n * dst.c * index(sizeof(T)), misaligned = run * index(sizeof(T)) % line;
+  misaligned |= index(reinterpret_cast<std::uintptr_t>(dst.data) % std::uintptr_t(line));
+  if (dst.stride_c != 1) misaligned |= dst.stride_c * index(sizeof(T)) % line;
+  if (dst.n > 1) misaligned |= dst.stride_n * index(sizeof(T)) % line;
+  for (int a = 0; a < kAxes; ++a) {
+    bytes *= dst.size[a];
+    if (dst.size[a] > 1 && dst.stride[a] != 1) misaligned |= dst.stride[a] * index(sizeof(T)) % line;
+  }
+  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 && bytes > 4 * l2;
+}
+
 // Elements between neighbouring positions of scratch memory. A distance of whole pages' fractions would put
 // all positions of a tile into the same few sets of the first cache; one more line spreads them.
 template <class T>

@@ -39,7 +39,7 @@ def prepare(problem: Problem, operation: str, layout: str, w: np.ndarray) -> Cal
         shape = now.shapes[taken]
         if taken != "w" and layout == "channels_first":
             shape = (shape[0], shape[-1], *shape[1:-1])
-        return arrays, np.empty(shape, np.float32)
+        return arrays, args.output_array(None, shape, np.dtype("float32"), arrays)  # as a call without out
 
     if operation == "kernel-gradient":
 

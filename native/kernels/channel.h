@@ -56,7 +56,12 @@ void channel_kernel(const ct::ChannelTile<T>& a) {
     }
   }
 
-  if (a.columns == V * lanes && a.dst_stride_c == 1) {
+  if (a.streams) {
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) stream(a.dst + m * a.dst_stride + v * lanes, acc[m][v]);
+  } else if (a.columns == V * lanes && a.dst_stride_c == 1) {
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2

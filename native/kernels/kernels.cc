@@ -90,6 +90,7 @@ KernelTable<T> make() {
   t.sum_rows = sum_rows<T>;
   t.depthwise = depthwise_kernel<T>;
   t.transpose = transpose<T>;
+  t.transpose_streaming = kVectorBytes == 64 ? transpose<T, true> : nullptr;
   t.pad_rows = pad_rows<T>;
   t.interleave = interleave<T>;
   t.finite = finite<T>;

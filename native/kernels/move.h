@@ -5,9 +5,14 @@
 
 namespace {
 
+template <bool Streaming, class T>
+inline void put(T* p, Vec<T> v) {
+  Streaming ? stream<T>(p, v) : store<T>(p, v);
+}
+
 // One square block, as many rows as a vector has lanes, each where `source` says: rows n and n + half
 // interleave into rows 2n and 2n + 1, and after log2(lanes) rounds the block is its own transpose.
-template <class T, class Row>
+template <class T, bool Streaming = false, class Row>
 inline void transpose_rows(const Row& source, T* dst, ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
 #if defined(__clang__)
@@ -16,7 +21,7 @@ inline void transpose_rows(const Row& source, T* dst, ct::index dst_stride) {
   for (int r = 0; r < lanes; ++r)
     for (int c = 0; c < lanes; ++c) block[c][r] = source(r)[c];
 #pragma GCC unroll 16
-  for (int r = 0; r < lanes; ++r) store(dst + r * dst_stride, load(block[r]));
+  for (int r = 0; r < lanes; ++r) put<Streaming>(dst + r * dst_stride, load(block[r]));
 #else
   typedef decltype(Vec<T>{} < Vec<T>{}) Mask;
   Mask low, high;
@@ -38,11 +43,11 @@ inline void transpose_rows(const Row& source, T* dst, ct::index dst_stride) {
     for (int n = 0; n < lanes; ++n) row[n] = next[n];
   }
 #pragma GCC unroll 16
-  for (int n = 0; n < lanes; ++n) store(dst + n * dst_stride, row[n]);
+  for (int n = 0; n < lanes; ++n) put<Streaming>(dst + n * dst_stride, row[n]);
 #endif
 }
 
-template <class T>
+template <class T, bool Streaming = false>
 void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
@@ -54,8 +59,8 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
   // The last block of a side ends at its edge and writes some numbers a second time.
   for (ct::index c = 0;;) {
     for (ct::index r = 0;;) {
-      transpose_rows([&](int n) { return src + (r + n) * src_stride + c; }, dst + c * dst_stride + r,
-                     dst_stride);
+      transpose_rows<T, Streaming>([&](int n) { return src + (r + n) * src_stride + c; },
+                                   dst + c * dst_stride + r, dst_stride);
       if (r + lanes >= rows) break;
       r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
     }
@@ -160,7 +165,7 @@ inline void interleave_many(const T* const* rows, ct::index n, ct::index count, 
   ct::index j = 0;
   for (; j + lanes <= count; j += lanes)
     for (ct::index r = 0;;) {
-      transpose_rows([&](int k) { return rows[r + k] + j; }, dst + j * n + r, n);
+      transpose_rows<T>([&](int k) { return rows[r + k] + j; }, dst + j * n + r, n);
       if (r + lanes >= n) break;
       r = r + 2 * lanes <= n ? r + lanes : n - lanes;
     }

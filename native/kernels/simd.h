@@ -40,6 +40,22 @@ inline void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v;
 }
 
+// A store that goes around the caches, where the instruction set has one. p is aligned to a vector.
+template <class T>
+inline void stream(T* p, Vec<T> v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, reinterpret_cast<Vec<T>*>(p));
+#elif defined(__AVX512F__)
+  __builtin_ia32_movntps512(reinterpret_cast<float*>(p), (Vec<float>)v);
+#elif defined(__AVX2__)
+  __builtin_ia32_movntps256(reinterpret_cast<float*>(p), (Vec<float>)v);
+#elif defined(__SSE2__)
+  __builtin_ia32_movntps(reinterpret_cast<float*>(p), (Vec<float>)v);
+#else
+  store(p, v);
+#endif
+}
+
 template <class T>
 inline Vec<T> splat(T x) {
   return x - Vec<T>{};

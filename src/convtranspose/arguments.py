@@ -66,6 +66,8 @@ def _power(limit: int) -> str:
     return f"2**{limit.bit_length() - 1}"
 
 
+# Bytes; vectors of this size are the widest.
+_CACHE_LINE = 64
 _TUPLE = "an int or a tuple of ints"
 
 
@@ -552,6 +554,15 @@ def _share_memory(a: np.ndarray[Any, np.dtype[Any]], b: np.ndarray[Any, np.dtype
         return True
 
 
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> np.ndarray[Any, np.dtype[Any]]:
+    """A new array; a large one begins with a cache line, as stores that go around the caches need it."""
+    if size < 2**20:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 def output_array(
     out: Any,
     shape: tuple[int, ...],
@@ -565,7 +576,7 @@ def output_array(
         if size > 2**30 and size > machine_memory():
             raise MemoryError(_too_large(shape, dtype, size))
         try:
-            return np.empty(shape, dtype)
+            return _empty(shape, dtype, size)
         except (MemoryError, ValueError):
             raise MemoryError(_too_large(shape, dtype, size)) from None
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:

@@ -251,3 +251,20 @@ def test_a_non_finite_input_stays_where_its_terms_are(path, channels):
     got = convtranspose.conv_transpose(x, w, 4, "same")
     assert np.isinf(got).sum() == 25 * channels
     assert not np.isnan(got).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_large_aligned_results_are_those_of_any_place(path, layout, dtype):
+    """Aligned results of megabytes go around the caches."""
+    rng = np.random.default_rng(7)
+    x = rng.integers(-3, 4, (1, 64, 64, 5) if layout == "channels_last" else (1, 5, 64, 64)).astype(dtype)
+    w = rng.integers(-3, 4, (2, 3, 128, 5)).astype(dtype)
+    plan = convtranspose.plan(w, 2, "same", data_format=layout, algorithm="direct")
+    out = plan(x)
+    assert out.nbytes > 2**22
+    assert out.ctypes.data % 64 == 0
+    elsewhere = np.empty(out.size + 1, dtype)[1:].reshape(out.shape)
+    np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), out)
+    want = reference.conv_transpose(x, w, 2, "same", data_format=layout)
+    np.testing.assert_array_equal(out, want)
