@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import convtranspose.layers
 from convtranspose import config, initializers, reference, tf_keras
 from convtranspose.compat import v1
-from convtranspose.dialects import TF_KERAS_2_4, TF_KERAS_2_9
+from convtranspose.dialects import KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, TFJS, Dialect
 from convtranspose.layers import clear_session
 
 X = np.arange(1 * 2 * 3 * 5, dtype="float32").reshape(1, 2, 3, 5)
@@ -369,3 +370,78 @@ def test_equivalent_layer_keeps_what_is_open() -> None:
     assert v1.layers.equivalent_layer(v1.layers.Conv2DTranspose(2, 3)).dtype == config.floatx()
     with pytest.raises(TypeError, match=r"layer must be a layer of compat.v1.layers. Got Conv2DTranspose"):
         v1.layers.equivalent_layer(new)
+
+
+# Files
+
+
+FILED = (TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, KERAS3)
+
+
+def decoder() -> convtranspose.layers.Sequential:
+    """Layers of both faces in one model, which TensorFlow refuses."""
+    with v1.variable_scope("decoder"):
+        made = tf_keras.layers.Sequential(
+            [
+                v1.layers.Conv2DTranspose(7, 3, 2, name="up", kernel_regularizer="l2", activation="relu"),
+                v1.layers.Conv2DTranspose(2, (3, 2), padding="same", bias_initializer=None),
+                tf_keras.layers.Flatten(),
+            ],
+            name="model",
+        )
+        made(X)
+    return made
+
+
+def in_a_file(name: str) -> str:
+    if name.endswith(("h5", ".keras")):
+        pytest.importorskip("h5py", reason="Keras files are written with h5py")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect", "read"),
+    [
+        ("model.npz", None, TF_KERAS_2_9),
+        ("model.json", None, TF_KERAS_2_9),
+        ("model.json", "tfjs", TFJS),
+        *(("model.h5", record.name, record) for record in FILED),
+        *(("model.keras", record.name, record) for record in FILED[2:]),  # older ones knew no archives
+    ],
+)
+def test_models_are_files_of_keras(name: str, dialect: str | None, read: Dialect, tmp_path: Path) -> None:
+    made = decoder()
+    assert made.weights[0].name == "decoder/up/kernel:0"
+    made.save(tmp_path / in_a_file(name), dialect=dialect)
+    again = convtranspose.load(tmp_path / name)
+    assert type(again.layers[0]) is convtranspose.layers.Conv2DTranspose.in_dialect(read)
+    assert [layer.name for layer in again.layers] == [layer.name for layer in made.layers]
+    np.testing.assert_array_equal(again(X), made(X))
+    assert v1.global_variables() == made.weights  # the file's are of no graph
+
+
+@pytest.mark.parametrize("name", ["weights.h5", "model.weights.h5", "whole.h5", "whole.keras"])
+def test_weights_come_back(name: str, tmp_path: Path) -> None:
+    made = decoder()
+    wanted, path = made(X), tmp_path / in_a_file(name)
+    made.save_weights(path) if "weights" in name else made.save(path)
+    variables = v1.global_variables()
+    for variable in variables:
+        variable.assign(np.zeros(variable.shape))
+    assert not made(X).any()
+    made.load_weights(path)
+    np.testing.assert_array_equal(made(X), wanted)
+    assert v1.global_variables() == variables  # the same ones, with their old values again
+
+
+def test_one_layer_is_a_file(tmp_path: Path) -> None:
+    layer = v1.layers.Conv3DTranspose(2, (1, 2, 3), name="up")
+    outputs = layer(V)
+    layer.save(tmp_path / "layer.npz")
+    again = convtranspose.load(tmp_path / "layer.npz")
+    np.testing.assert_array_equal(again(V), outputs)
+
+
+def test_initializers_of_keras3_have_no_type() -> None:
+    record = v1.layers.Conv2DTranspose.in_dialect(KERAS3)
+    assert record(2, 3).get_config()["bias_initializer"]["config"] == {}

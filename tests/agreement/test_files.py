@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 import convtranspose.layers
+import convtranspose.tf_keras
 from convtranspose import load
+from convtranspose.compat import v1
 from convtranspose.dialects import KERAS3, TF_KERAS_2_21
 
 pytest.importorskip("h5py", reason="Keras files are written with h5py")
@@ -210,6 +212,21 @@ def test_a_trained_and_compiled_model(program, tmp_path):
     for ending in (".keras", ".h5"):
         model.save(tmp_path / f"model{ending}")
         agree("image", load(tmp_path / f"model{ending}"), model, training=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_layers_of_v1_are_read_there(program, ending, tmp_path):
+    """TensorFlow writes no files of them; here they become files of layers of Keras."""
+    with v1.Graph().as_default(), v1.variable_scope("scope", initializer="ones"):
+        layers = [
+            v1.layers.Conv2DTranspose(5, 3, 2, "same", bias_initializer=None, input_shape=(5, 7, 4)),
+            v1.layers.Conv2DTranspose(3, (2, 1), kernel_regularizer="l2", activation="relu", name="up"),
+        ]
+        model = randomized(convtranspose.tf_keras.layers.Sequential(layers, name="model"))
+        model.save(tmp_path / f"model{ending}", dialect=DIALECTS[program.__name__].name)
+        other = program.models.load_model(tmp_path / f"model{ending}")
+        agree("image", model, other, training=False)
 
 
 # TensorFlow.js

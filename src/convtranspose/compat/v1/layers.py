@@ -276,6 +276,15 @@ class _Scoped(BaseConvTranspose, abstract=True):
         """None: these layers change nothing when they are called."""
         return []
 
+    def get_config(self) -> dict[str, Any]:
+        """All arguments as plain data; files of Keras hold it, and load as layers of Keras."""
+        found = super().get_config()
+        if self.dialect.family != "tf_keras":  # written for another generation: no initializer has a type
+            for name in ("kernel_initializer", "bias_initializer"):
+                if isinstance(getattr(self, name), Zeros):
+                    found[name] = initializers.serialize(initializers.Zeros(), self.dialect)
+        return found
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """A layer with the arguments that :meth:`get_config` gave."""
