@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from convtranspose import activations, conv_transpose, initializers, reference
-from convtranspose.dialects import TF_KERAS_2_9
+from convtranspose.dialects import KERAS3, TF_KERAS_2_9, Dialect
 from convtranspose.layers import (
     Conv1DTranspose,
     Conv2DTranspose,
     Conv3DTranspose,
+    Dense,
     InputLayer,
     InputSpec,
     Layer,
@@ -509,6 +510,72 @@ def test_an_own_layer() -> None:
         layer.vjp(grid(2, 3))
     with pytest.raises(NotImplementedError, match="Scale must define compute_output_shape"):
         layer.compute_output_shape((2, 3))
+
+
+class Block(Layer):
+    """A layer that holds layers: in an attribute, a list and a dict, one of them twice."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        deconvolution, dense = (cls.in_dialect(self.dialect) for cls in (Conv2DTranspose, Dense))
+        self.first = deconvolution(3, 2, name="first", kernel_regularizer="l2")
+        self.rest = [deconvolution(2, 2, name="second", use_bias=False), self.first]
+        self.named = {"last": dense(1, name="last")}
+        self.scale = self.add_weight("scale", (1,), initializers.Constant(2))
+
+    def call(self, inputs: Any) -> Any:
+        return self.named["last"](self.rest[0](self.first(inputs))) * self.scale.value
+
+
+@pytest.mark.parametrize("dialect", [KERAS3, TF_KERAS_2_9])
+def test_layers_inside_a_layer_of_ones_own(dialect: Dialect) -> None:
+    block = Block.in_dialect(dialect)(name="block")
+    assert not block.built
+    assert [layer.name for layer in block.submodules] == ["first", "second", "last"]
+    outputs = block(grid(1, 3, 5, 2))
+    assert block.built
+    assert outputs.shape == (1, 5, 7, 1)
+    suffix = dialect.weight_suffix
+    inside = ("first/kernel", "first/bias", "second/kernel", "last/kernel", "last/bias")
+    assert [w.path for w in block.weights][1:] == [f"block/{name}{suffix}" for name in inside]
+    assert block.trainable_variables == block.weights
+    assert block.count_params() == sum(w.value.size for w in block.weights)
+    assert [float(loss) for loss in block.losses] == [float(loss) for loss in block.first.losses]
+    block.set_weights([np.zeros(w.shape) for w in block.weights])
+    assert not block(grid(1, 3, 5, 2)).any()
+    block.trainable = False
+    assert not block.rest[0].trainable
+    assert block.trainable_weights == []
+
+
+def test_a_layer_without_weights_is_built_by_a_call() -> None:
+    class Twice(Layer):
+        def call(self, inputs: Any) -> Any:
+            return 2 * inputs
+
+    layer = Twice()
+    layer(grid(2, 3))
+    assert layer.built
+    assert layer.count_params() == 0
+
+
+def test_a_failed_build_keeps_what_was_there_before() -> None:
+    class Late(Layer):
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+            self.add_weight("late", (1,))
+            raise ValueError("not today")
+
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    layer = Late()
+    early = layer.add_weight("early", (1,))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not today"):
+            layer(grid(2, 3))
+        assert not layer.built
+        assert layer.weights == [early]
 
 
 # Models

@@ -78,6 +78,37 @@ def test_models(program):
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_layers_inside_a_layer_of_ones_own(program):
+    keras, face = program
+
+    def block(layers):
+        class Block(layers.Layer):
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.up = layers.Conv2DTranspose(3, 2, kernel_regularizer="l2", name="up")
+                self.rest = [layers.Conv2DTranspose(2, 2, name="a"), {"b": layers.Dense(1, name="b")}["b"]]
+
+            def call(self, inputs):
+                for layer in (self.up, *self.rest):
+                    inputs = layer(inputs)
+                return inputs
+
+        return Block(name="block")
+
+    theirs, ours = block(keras.layers), block(face)
+    x = np.random.default_rng(0).standard_normal((3, 5, 3, 2)).astype("float32")
+    theirs(x), ours(x)
+    ours.set_weights(theirs.get_weights())
+    assert [w.path for w in ours.weights] == [getattr(w, "path", w.name) for w in theirs.weights]
+    assert len(ours.trainable_variables) == len(theirs.trainable_variables)
+    assert ours.count_params() == theirs.count_params()
+    if hasattr(theirs, "submodules"):
+        assert [layer.name for layer in ours.submodules] == [layer.name for layer in theirs.submodules]
+    np.testing.assert_allclose(ours(x), np.asarray(theirs(x)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours.losses, [float(loss) for loss in theirs.losses], rtol=1e-5)
+
+
 def _names(keras):
     return SimpleNamespace(Sequential=keras.Sequential, Conv2DTranspose=keras.layers.Conv2DTranspose)
 

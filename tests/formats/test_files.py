@@ -158,6 +158,31 @@ def test_your_own_layers(tmp_path):
         np.testing.assert_array_equal(again(x), model(x))
 
 
+def test_layers_that_hold_layers_are_saved_as_weights(tmp_path):
+    class Block(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inside = Conv2DTranspose(2, 3)
+
+        def call(self, inputs):
+            return self.inside(inputs)
+
+        def compute_output_shape(self, input_shape):
+            return self.inside.compute_output_shape(input_shape)
+
+    model, other, x = Sequential([Block()]), Sequential([Block()]), np.ones((1, 5, 3, 1), "float32")
+    wanted = model(x)
+    assert (other(x) != wanted).any()
+    for ending in (".keras", ".h5", ".npz", ".json"):
+        with pytest.raises(ValueError, match=r"layer 'block\w*' holds layers of its own, .*save_weights"):
+            model.save(tmp_path / f"model{ending}")
+    for ending in (".h5", ".weights.h5"):
+        model.save_weights(tmp_path / f"weights{ending}")
+        other.set_weights([np.zeros(w.shape) for w in other.weights])
+        other.load_weights(tmp_path / f"weights{ending}")
+        np.testing.assert_array_equal(other(x), wanted)
+
+
 def test_json_without_weights():
     text = small().to_json()
     assert json.loads(text)["class_name"] == "Sequential"

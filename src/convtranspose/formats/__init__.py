@@ -174,6 +174,12 @@ def _whole(model: Any) -> Any:
     if not isinstance(model, Layer):
         raise TypeError(f"save takes a model or a layer, not a {type(model).__name__}.")
     _check_built(model)
+    for layer in (model, *model.submodules):
+        if layer.submodules and not layer.holds_layers:
+            raise ValueError(
+                f"layer {layer.name!r} holds layers of its own, whose weights a model file cannot give back. "
+                f"Save the weights alone, and make the model in code: model.save_weights(path)."
+            )
     if isinstance(model, Sequential):
         return model
     whole = Sequential.in_dialect(model.dialect)(name=f"{model.name}_model")

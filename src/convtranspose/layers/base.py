@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -115,6 +115,7 @@ class Layer:
     inference_only: ClassVar[bool] = False  # True where training would compute something else
     holds_layers: ClassVar[bool] = False  # True where the configuration holds those of other layers
     keras_modules: ClassVar[Mapping[str, str]] = {}  # where a family has the class; else keras.layers
+    _calls_layers: ClassVar[bool] = False  # True for classes of others, whose call may build layers inside
 
     def __init__(
         self,
@@ -151,6 +152,7 @@ class Layer:
         super().__init_subclass__(**kwargs)
         own = cls.__module__.partition(".")[0] == "convtranspose"  # a file can name only the package's
         named = not (abstract or cls.__name__.startswith("_") or "_origin" in cls.__dict__)
+        cls._calls_layers = cls._calls_layers or not own
         if own and named:
             _KNOWN.setdefault(cls.__name__, cls)
         if "build" in cls.__dict__:
@@ -229,8 +231,14 @@ class Layer:
             layer.trainable = value
 
     def _sublayers(self) -> Sequence[Layer]:
-        """The layers directly inside this one, in order."""
-        return ()
+        """The layers directly inside this one, in order: in attributes, and in their lists and dicts."""
+        found: dict[int, Layer] = {}
+        for value in vars(self).values():
+            inside = value.values() if isinstance(value, dict) else value
+            for part in inside if isinstance(inside, (list, tuple, ValuesView)) else (value,):
+                if isinstance(part, Layer):
+                    found.setdefault(id(part), part)
+        return tuple(found.values())
 
     @property
     def submodules(self) -> tuple[Layer, ...]:
@@ -403,6 +411,7 @@ class Layer:
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights for inputs of this shape; ``None`` stands for an open length."""
+        self.built, self.build_shape = True, tuple(input_shape)
 
     def build_for(self, input_shape: Shape) -> None:
         """Build as a call does: in Keras 2 that puts the layer's name into those of its weights."""
@@ -478,7 +487,11 @@ class Layer:
         x = self.prepare(inputs)
         if self._losses:
             self._losses.clear()
-        outputs = self.call(x)
+        if self._calls_layers:
+            with name_scope(self.name):
+                outputs = self.call(x)
+        else:
+            outputs = self.call(x)
         if self.activity_regularizer is not None:
             self._losses.append(self.activity_regularizer(outputs) / max(len(outputs), 1))
         return outputs
@@ -643,12 +656,12 @@ def _building(build: Callable[..., None]) -> Callable[..., None]:
         if self._building:
             build(self, input_shape)
             return
-        if self._variables:
+        if self.built and self._variables:
             raise ValueError(
                 f"layer {self.name!r} has its weights already, made for inputs of shape {self.build_shape}. "
                 f"Make another layer: type(layer).from_config(layer.get_config())."
             )
-        self._building = True
+        self._building, before = True, len(self._variables)
         try:
             with name_scope(self.name) if self.dialect.build_scoped else nullcontext():
                 build(self, tuple(input_shape))
@@ -656,7 +669,8 @@ def _building(build: Callable[..., None]) -> Callable[..., None]:
                 self.set_weights(self._first_weights)
                 self._first_weights = None
         except BaseException:
-            self._variables.clear()  # a layer has all its weights or none
+            del self._variables[before:]  # a layer has all its weights or none
+            self.built = False
             raise
         finally:
             self._building = False
