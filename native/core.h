@@ -190,8 +190,11 @@ struct KernelTable {
   // dst[n * j + r] = rows[r][j] for r < n: n rows become one
   void (*interleave)(const T* const* rows, index n, index count, T* dst);
   bool (*finite)(const T* src, index count);  // no infinity, no NaN
-  double (*fma_chain)(index iterations);      // returns something that depends on every sum
-  index fma_chain_flops;                      // per iteration
+  // The two half types, float16 and bfloat16; steps are between numbers of the half array.
+  void (*widen[2])(const std::uint16_t* src, index step, index count, float* dst);
+  void (*narrow[2])(const float* src, index count, std::uint16_t* dst, index step);
+  double (*fma_chain)(index iterations);  // returns something that depends on every sum
+  index fma_chain_flops;                  // per iteration
 };
 
 // One instruction-set build of all kernels.

@@ -16,6 +16,7 @@
 
 #include "cpu.h"
 #include "dispatch.h"
+#include "half.h"
 #include "method.h"
 #include "threads.h"
 
@@ -112,6 +113,12 @@ ct::Algorithm read_algorithm(const std::string& name) {
   return ct::Algorithm::winograd;
 }
 
+ct::Half read_half(const std::string& name) {
+  if (name == "float16") return ct::Half::float16;
+  if (name != "bfloat16") bad("half must be float16 or bfloat16");
+  return ct::Half::bfloat16;
+}
+
 // A kernel and the method chosen for it.
 template <class T>
 struct Chosen {
@@ -128,7 +135,7 @@ class PyOperator {
  public:
   PyOperator(const std::string& kind, ConstArray kernel, std::vector<index> strides,
              std::vector<index> dilations, index groups, const std::string& layout,
-             const std::string& algorithm, bool once) {
+             const std::string& algorithm, bool once, const std::string& half) {
     const int rank = int(kernel.ndim()) - 2;
     if (rank < 1 || rank > kAxes || int(strides.size()) != rank || int(dilations.size()) != rank)
       bad("kernel, strides and dilations do not belong together");
@@ -162,17 +169,33 @@ class PyOperator {
     }
     const ct::Use use = once ? ct::Use::once : ct::Use::kept;
     if (once) borrowed_ = kernel;
+    path_ = ct::active_path().name;
+    if (!half.empty()) {
+      half_ = std::make_unique<ct::HalfMethod>(s, ct::active_path(), read_half(half));
+      if (kernel.dtype() != nb::dtype<ct::half>()) throw nb::type_error("kernel must be the bits of halves");
+      const auto* bits = static_cast<const ct::half*>(kernel.data());
+      const index count = s.taps() * s.c_out / s.groups * s.c_in;
+      auto wide = std::make_unique<ct::Buffer<float>>(count);
+      {
+        nb::gil_scoped_release free;
+        ct::widen(bits, count, wide->data(), read_half(half), ct::active_path());
+      }
+      f32_ = std::make_unique<Chosen<float>>(s, wide->data(), use);
+      if (once) wide_ = std::move(wide);
+      return;
+    }
     if (kernel.dtype() == nb::dtype<float>())
       f32_ = std::make_unique<Chosen<float>>(s, kernel.data(), use);
     else if (kernel.dtype() == nb::dtype<double>())
       f64_ = std::make_unique<Chosen<double>>(s, kernel.data(), use);
     else
       throw nb::type_error("kernel must be float32 or float64");
-    path_ = ct::active_path().name;
   }
 
   void run(ConstArray x, Array out, nb::handle geometry, nb::object bias, int threads) const {
-    if (f32_)
+    if (half_)
+      run_half(x, out, geometry, bias, threads);
+    else if (f32_)
       run_typed<float>(*f32_->method, x, out, geometry, bias, threads);
     else
       run_typed<double>(*f64_->method, x, out, geometry, bias, threads);
@@ -180,6 +203,7 @@ class PyOperator {
 
   index workspace_bytes(nb::handle geometry, index batch, int threads) const {
     const Sizes sizes = geometry_of(geometry);
+    if (half_) return half_->workspace_bytes(*f32_->method, nominal_half(sizes, batch, threads));
     return f32_ ? f32_->method->workspace_bytes(nominal<float>(sizes, batch, threads))
                 : f64_->method->workspace_bytes(nominal<double>(sizes, batch, threads));
   }
@@ -187,6 +211,7 @@ class PyOperator {
   std::string explain(nb::handle geometry, index batch) const {
     const Sizes sizes = geometry_of(geometry);
     return std::string(path_) + ", " +
+           (half_ ? half_->explain(nominal_half(sizes, batch, 0)) + ", " : std::string()) +
            (f32_ ? f32_->method->explain(nominal<float>(sizes, batch, 0)) + "; chosen because " + f32_->reason
                  : f64_->method->explain(nominal<double>(sizes, batch, 0)) + "; chosen because " +
                        f64_->reason);
@@ -221,6 +246,16 @@ class PyOperator {
   template <class T>
   ct::Call<T> nominal(const Sizes& sizes, index batch, int threads) const {
     ct::Call<T> call{{}, {}, sizes.axis, nullptr, worthy_threads(sizes, batch, threads), nullptr};
+    fill_nominal(call.src, call.dst, sizes, batch);
+    return call;
+  }
+  ct::HalfCall nominal_half(const Sizes& sizes, index batch, int threads) const {
+    ct::HalfCall call{{}, {}, {}, sizes.axis, nullptr, worthy_threads(sizes, batch, threads), nullptr};
+    fill_nominal(call.src, call.dst, sizes, batch);
+    return call;
+  }
+  template <class Src, class Dst>
+  void fill_nominal(Src& src, Dst& dst, const Sizes& sizes, index batch) const {
     const auto fill = [&](auto& v, index channels, bool output) {
       v.n = batch;
       v.c = channels;
@@ -233,9 +268,8 @@ class PyOperator {
       v.stride_c = shape_.channels_first ? step : 1;
       v.stride_n = shape_.channels_first ? step * channels : step;
     };
-    fill(call.src, forward_ ? shape_.c_in : shape_.c_out, !forward_);
-    fill(call.dst, forward_ ? shape_.c_out : shape_.c_in, forward_);
-    return call;
+    fill(src, forward_ ? shape_.c_in : shape_.c_out, !forward_);
+    fill(dst, forward_ ? shape_.c_out : shape_.c_in, forward_);
   }
 
   template <class T>
@@ -246,29 +280,67 @@ class PyOperator {
     const Sizes sizes = geometry_of(geometry);
     const auto src = view<const T>(x, rank_, shape_.channels_first);
     const auto dst = view<T>(out, rank_, shape_.channels_first);
-    check_sizes(src, forward_ ? shape_.c_in : shape_.c_out, sizes, !forward_);
-    check_sizes(dst, forward_ ? shape_.c_out : shape_.c_in, sizes, forward_);
-    if (src.n != dst.n) bad("inputs and out have different batches");
-    const T* vector = nullptr;
-    nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu> bias_array;
-    if (!bias.is_none()) {
-      bias_array = nb::cast<decltype(bias_array)>(bias, false);
-      if (index(bias_array.shape(0)) != dst.c) bad("bias has the wrong length");
-      vector = bias_array.data();
-    }
-    if (src.n == 0 || dst.size[0] * dst.size[1] * dst.size[2] == 0) return;
+    if (check_views(src, dst, sizes)) return;
+    Vector<T> vector;
+    const T* numbers = read_bias(bias, dst.c, vector);
     bool finished;
     {
       nb::gil_scoped_release free;
       finished =
-          method.run({src, dst, sizes.axis, vector, worthy_threads(sizes, src.n, threads), &interrupted});
+          method.run({src, dst, sizes.axis, numbers, worthy_threads(sizes, src.n, threads), &interrupted});
     }
     raise_if_interrupted(finished);
+  }
+
+  // Halves come as their bits; sums may go to floats.
+  void run_half(const ConstArray& x, const Array& out, nb::handle geometry, const nb::object& bias,
+                int threads) const {
+    const bool wide = out.dtype() == nb::dtype<float>();
+    if (x.dtype() != nb::dtype<ct::half>() || (!wide && out.dtype() != nb::dtype<ct::half>()))
+      throw nb::type_error("inputs and out must be the bits of halves, or out float32");
+    const Sizes sizes = geometry_of(geometry);
+    ct::HalfCall call{
+        view<const ct::half>(x, rank_, shape_.channels_first), {}, {}, sizes.axis, nullptr, 0, &interrupted};
+    if (wide)
+      call.wide = view<float>(out, rank_, shape_.channels_first);
+    else
+      call.dst = view<ct::half>(out, rank_, shape_.channels_first);
+    if (wide ? check_views(call.src, call.wide, sizes) : check_views(call.src, call.dst, sizes)) return;
+    call.threads = worthy_threads(sizes, call.src.n, threads);
+    Vector<float> vector;
+    call.bias = read_bias(bias, forward_ ? shape_.c_out : shape_.c_in, vector);
+    bool finished;
+    {
+      nb::gil_scoped_release free;
+      finished = half_->run(*f32_->method, call);
+    }
+    raise_if_interrupted(finished);
+  }
+
+  // True where nothing is to be computed.
+  template <class Src, class Dst>
+  bool check_views(const Src& src, const Dst& dst, const Sizes& sizes) const {
+    check_sizes(src, forward_ ? shape_.c_in : shape_.c_out, sizes, !forward_);
+    check_sizes(dst, forward_ ? shape_.c_out : shape_.c_in, sizes, forward_);
+    if (src.n != dst.n) bad("inputs and out have different batches");
+    return src.n == 0 || dst.size[0] * dst.size[1] * dst.size[2] == 0;
+  }
+
+  template <class T>
+  using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+  template <class T>
+  static const T* read_bias(const nb::object& bias, index channels, Vector<T>& keep) {
+    if (bias.is_none()) return nullptr;
+    keep = nb::cast<Vector<T>>(bias, false);
+    if (index(keep.shape(0)) != channels) bad("bias has the wrong length");
+    return keep.data();
   }
 
   ConstArray borrowed_;  // keeps the kernel of a single use alive
   std::unique_ptr<Chosen<float>> f32_;
   std::unique_ptr<Chosen<double>> f64_;
+  std::unique_ptr<ct::HalfMethod> half_;     // around f32_
+  std::unique_ptr<ct::Buffer<float>> wide_;  // the kernel of halves and of a single use
   ct::Shape shape_;
   const char* path_ = "";
   int rank_ = 0;
@@ -362,9 +434,9 @@ NB_MODULE(_core, m) {
   nb::set_leak_warnings(false);
   nb::class_<PyOperator>(m, "Operator")
       .def(nb::init<const std::string&, ConstArray, std::vector<ct::index>, std::vector<ct::index>, ct::index,
-                    const std::string&, const std::string&, bool>(),
+                    const std::string&, const std::string&, bool, const std::string&>(),
            "kind"_a, "kernel"_a, "strides"_a, "dilations"_a, "groups"_a, "layout"_a, "algorithm"_a,
-           "once"_a = false)
+           "once"_a = false, "half"_a = "")
       .def("run", &PyOperator::run, "x"_a.noconvert(), "out"_a.noconvert(), "geometry"_a, "bias"_a.none(),
            "threads"_a)
       .def("workspace_bytes", &PyOperator::workspace_bytes)

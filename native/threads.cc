@@ -250,8 +250,9 @@ bool parallel_for(std::int64_t tasks, int threads, Task task, void* context, Sho
   return pool().run(tasks, threads, task, context, should_stop);
 }
 
-void* scratch(std::size_t bytes) {
-  thread_local Scratch mine;
+void* scratch(std::size_t bytes, int level) {
+  thread_local Scratch levels[2];
+  Scratch& mine = levels[level];
   if (mine.bytes < bytes) {
     std::free(mine.data);
     mine.data = nullptr;

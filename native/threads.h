@@ -21,8 +21,8 @@ using ShouldStop = bool (*)();
 // started. Returns false if it was abandoned. The first exception of a task is rethrown here.
 bool parallel_for(std::int64_t tasks, int threads, Task task, void* context, ShouldStop should_stop);
 
-// Scratch memory of this thread, 64-byte aligned, kept for the next call while it is small.
-// Throws std::bad_alloc. The pointer is good until the thread's next call.
-void* scratch(std::size_t bytes);
+// Scratch memory of this thread, 64-byte aligned, kept for the next call. Throws std::bad_alloc. The pointer
+// is good until the thread's next call at the same level: 0 is for methods, 1 for what runs methods.
+void* scratch(std::size_t bytes, int level = 0);
 
 }  // namespace ct

@@ -5,6 +5,7 @@
 #include "channel.h"
 #include "depthwise.h"
 #include "gradient.h"
+#include "half.h"
 #include "move.h"
 #include "projection.h"
 #include "row.h"
@@ -94,6 +95,10 @@ KernelTable<T> make() {
   t.pad_rows = pad_rows<T>;
   t.interleave = interleave<T>;
   t.finite = finite<T>;
+  t.widen[0] = widen<Float16>;
+  t.widen[1] = widen<BFloat16>;
+  t.narrow[0] = narrow<Float16>;
+  t.narrow[1] = narrow<BFloat16>;
   t.fma_chain = fma_chain<T>;
   t.fma_chain_flops = 2 * kPeakChains * Simd<T>::lanes;
   return t;

@@ -55,7 +55,7 @@ class Operator:
         Channel groups.
     layout : {"channels_last", "channels_first"}
         Where the channels of inputs and outputs stand.
-    algorithm, once
+    algorithm, once, half
         Have no meaning here: matrix products form the sums, of a copy of the weights.
     """
 
@@ -69,6 +69,7 @@ class Operator:
         layout: str,
         algorithm: str = "auto",
         once: bool = False,
+        half: str = "",
     ) -> None:
         co, ci = kernel.shape[-2], kernel.shape[-1] // groups
         split = kernel.reshape(*kernel.shape[:-2], co, groups, ci)

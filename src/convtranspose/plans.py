@@ -8,7 +8,7 @@ kernels and the NumPy path is made here, once per process.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -21,6 +21,10 @@ from convtranspose.geometry import Geometry
 __all__ = ["Operator", "Plan", "kernel_gradient", "native_module", "operator"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_HALVES = ("float16", "bfloat16")
+_PART = 2**20
+"""Elements of an output to which an activation is applied at once: its temporaries stay small."""
 
 
 class Operator(Protocol):
@@ -63,10 +67,16 @@ def operator(
     """A ``"forward"`` or ``"adjoint"`` operator, native where possible.
 
     It packs a copy of the kernel, unless it runs ``once``: then it may read the kernel as long as it lives.
+    The native one of a half type takes inputs, and an output that is not float32, as their bits.
     """
+    w, half = np.ascontiguousarray(kernel), ""
     make = _numpy_path.Operator if native_module is None else native_module.Operator
-    packed = make(kind, np.ascontiguousarray(kernel), strides, dilations, groups, layout, algorithm, once)
-    return cast(Operator, packed)
+    if w.dtype.name in _HALVES:
+        if native_module is None:
+            w = w.astype(np.float32)
+        else:
+            w, half = w.view(np.uint16), w.dtype.name
+    return cast(Operator, make(kind, w, strides, dilations, groups, layout, algorithm, once, half))
 
 
 def kernel_gradient(
@@ -139,7 +149,7 @@ class Plan:
         self._activation = None if activation is None else activations.get(activation)
         self._operator = operator(
             kind,
-            kernel.astype(self._compute, copy=False),
+            kernel,
             options.strides,
             options.dilation_rate,
             options.groups,
@@ -201,14 +211,34 @@ class Plan:
         workers = args.threads_count(threads)
         shape = known.output_shape if self._kind == "forward" else known.input_shape
         result = args.output_array(out, shape, self.dtype, (x,) if out is not None else ())
-        target = result
-        if self._compute != self.dtype:
-            x = x.astype(self._compute)
-            target = args.output_array(None, shape, self._compute, ())
-        if target.size:  # an empty batch leaves nothing to compute
-            self._operator.run(x, target, known.geometry, self._bias, workers)
-        if self._activation is not None:
-            target[...] = self._activation(target)
-        if target is not result:
-            result[...] = target
+        if not result.size:  # an empty batch leaves nothing to compute
+            return result
+        if self._compute == self.dtype:
+            self._operator.run(x, result, known.geometry, self._bias, workers)
+            if self._activation is not None:
+                for part in self._parts(result):
+                    result[part] = self._activation(result[part])
+            return result
+        native = native_module is not None
+        if native:  # NumPy has no other way to hand over bfloat16
+            x = x.view(np.uint16)
+        if native and self._activation is None:
+            self._operator.run(x, result.view(np.uint16), known.geometry, self._bias, workers)
+            return result
+        for part in self._parts(result):
+            wide = np.empty(result[part].shape, self._compute)
+            source = x[part] if native else x[part].astype(self._compute)
+            self._operator.run(source, wide, known.geometry, self._bias, workers)
+            result[part] = wide if self._activation is None else self._activation(wide)
         return result
+
+    def _parts(self, result: Array) -> Iterator[slice]:
+        """Groups of images for the activation; all at once for one that might look across them."""
+        own = self._activation
+        apart = own is None or (
+            type(own) is activations.Activation
+            and own.module_name is not None
+            and own.parameters.get("axis", -1) == -1
+        )
+        images = max(1, _PART * len(result) // result.size) if apart else len(result)
+        return (slice(n, n + images) for n in range(0, len(result), images))
