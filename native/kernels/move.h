@@ -59,6 +59,8 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
   // The last block of a side ends at its edge and writes some numbers a second time.
   for (ct::index c = 0;;) {
     for (ct::index r = 0;;) {
+      // The rows may lie pages apart, where the hardware sees no streams.
+      for (int n = 0; n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
       transpose_rows<T, Streaming>([&](int n) { return src + (r + n) * src_stride + c; },
                                    dst + c * dst_stride + r, dst_stride);
       if (r + lanes >= rows) break;
@@ -78,7 +80,10 @@ void pad_rows(const T* src, ct::index src_stride, ct::index rows, ct::index befo
     for (ct::index n = 0; n < before; ++n) dst[n] = 0;
     T* to = dst + before;
     if (count >= lanes) {
-      for (ct::index n = 0; n + lanes <= count; n += lanes) store(to + n, load(src + n));
+      for (ct::index n = 0; n + lanes <= count; n += lanes) {
+        __builtin_prefetch(src + src_stride + n);  // the next row, which may begin anywhere
+        store(to + n, load(src + n));
+      }
       store(to + count - lanes, load(src + count - lanes));
     } else {
       for (ct::index n = 0; n < count; ++n) to[n] = src[n];
