@@ -100,11 +100,13 @@ RowMethod<T>::RowMethod(const Shape& shape, const T* kernel, const Path& path)
   std::vector<std::pair<index, index>> pairs;
   for (index d = 0; d < shape.s[0]; ++d)
     for (index h = 0; h < shape.s[1]; ++h) pairs.emplace_back(d, h);
-  if (per_channel <= kUnitRows) {
+  if (per_channel * (shape.channels_first ? 1 : channels) <= kUnitRows) {
     const index run = std::max<index>(1, kUnitRows / per_channel);
     for (index c = 0; c < channels; c += run) add_unit(pairs, c, std::min(run, channels - c));
   } else {
-    const index run = std::max<index>(1, kUnitRows / shape.s[2]);
+    // Channels last, a unit holds all channels where it can: its lines are then one run of memory.
+    const bool lines = !shape.channels_first && shape.s[2] * channels <= 2 * kUnitRows;
+    const index run = lines ? channels : std::max<index>(1, kUnitRows / shape.s[2]);
     for (const auto& pair : pairs)
       for (index c = 0; c < channels; c += run) add_unit({pair}, c, std::min(run, channels - c));
   }
