@@ -71,7 +71,9 @@ ProjectionMethod<T>::ProjectionMethod(const Shape& shape, const T* kernel, const
   const index channels = shape.src_channels(), lanes = table_.lanes;
   rows_ = shape.taps() * shape.dst_channels();
   padded_ = ceil_div(rows_, lanes) * lanes;
-  along_rows_ = !shape.channels_first;
+  // Channels last, either the products or the source are transposed, at some six and ten operations per
+  // vector; whole vectors of taps and channels may be partly empty.
+  along_rows_ = !shape.channels_first && padded_ * (channels + 6) < (rows_ + 10) * channels;
   identity_.resize(std::size_t(shape.s[2] * shape.dst_channels()));
   for (std::size_t n = 0; n < identity_.size(); ++n) identity_[n] = index(n);
   no_bias_ = Buffer<T>(std::max(2 * lanes, shape.dst_channels()));
@@ -250,7 +252,11 @@ struct ProjectionMethod<T>::Task {
       multiply(from, src.stride_c, vectors, to);
       return;
     }
-    if (src.stride[2] == 1) {
+    if (src.stride_c == 1) {
+      table.transpose(from, src.stride[2], count, channels, source, pitch);
+      for (index c = 0; c < channels; ++c)
+        std::fill(source + c * pitch + count, source + (c + 1) * pitch, T(0));
+    } else if (src.stride[2] == 1) {
       table.pad_rows(from, src.stride_c, channels, 0, count, pitch - count, source, pitch);
     } else {
       for (index c = 0; c < channels; ++c)
