@@ -14,6 +14,7 @@ struct Run {
   View<const T> x, y;
   const KernelTable<T>* table;
   T* out;
+  bool add;
   Blocks blocks;
   index vectors, panel;  // of all channels, and of an item
   index lines, w_taps;   // lines of taps along w
@@ -153,8 +154,9 @@ class Task {
       for (index v = 0; v < r_.panel; ++v, sums += lanes) {
         if (v >= vectors_) continue;
         const index begin = (vector_ + v) * lanes, first = r_.first_channel(vector_ + v);
-        std::memcpy(r_.out + (line * r_.w_taps + t) * r_.x.c + begin, sums + begin - first,
-                    sizeof(T) * std::size_t(r_.end_channel(vector_ + v) - begin));
+        T* const to = r_.out + (line * r_.w_taps + t) * r_.x.c + begin;
+        const index count = r_.end_channel(vector_ + v) - begin;
+        for (index c = 0; c < count; ++c) to[c] = (r_.add ? to[c] : T(0)) + sums[begin - first + c];
       }
   }
 
@@ -180,10 +182,11 @@ void run_items(void* context, index task) {
 template <class T>
 bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
                                const Axis (&axes)[kAxes], const Path& path, int threads,
-                               ShouldStop should_stop) {
+                               ShouldStop should_stop, bool add) {
   Run<T> r(x, y, axes);
   r.table = &kernels<T>(path);
   r.out = out;
+  r.add = add;
   const index lanes = r.table->lanes;
   r.vectors = ceil_div(x.c, lanes);
   r.panel = tile_size(r.vectors, r.table->max_depthwise_vectors);
@@ -207,8 +210,8 @@ bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T
 }
 
 template bool depthwise_kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,
-                                               const Axis (&)[kAxes], const Path&, int, ShouldStop);
+                                               const Axis (&)[kAxes], const Path&, int, ShouldStop, bool);
 template bool depthwise_kernel_gradient<double>(const View<const double>&, const View<const double>&, double*,
-                                                const Axis (&)[kAxes], const Path&, int, ShouldStop);
+                                                const Axis (&)[kAxes], const Path&, int, ShouldStop, bool);
 
 }  // namespace ct

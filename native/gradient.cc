@@ -25,6 +25,7 @@ struct Run {
   index groups, c_in, c_out;  // per group
   const KernelTable<T>* table;
   T* out;
+  bool add;
   Blocks blocks;
   bool y_is_vector;
   index k[kAxes];        // the kernel, runs of taps as one: w_taps of them along w
@@ -71,7 +72,7 @@ class Task {
     const index blocks = r_.blocks.count();
     for (index block = 0; block < blocks; ++block) {
       box_ = r_.blocks.box(block);
-      first_block_ = block == 0;
+      first_block_ = block == 0 && !r_.add;
       open_x_ = open_y_ = -1;
       for (index item = begin_; item < end_; ++item) do_item(item);
     }
@@ -312,14 +313,15 @@ void lay_out(Run<T>& r) {
 
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
-                     index groups, const Path& path, int threads, ShouldStop should_stop) {
+                     index groups, const Path& path, int threads, ShouldStop should_stop, bool add) {
   if (x.c == groups && y.c == groups && groups > 1)
-    return depthwise_kernel_gradient(x, y, out, axes, path, threads, should_stop);
+    return depthwise_kernel_gradient(x, y, out, axes, path, threads, should_stop, add);
   Run<T> r(x, y, axes);
   r.groups = groups;
   r.c_in = x.c / groups;
   r.c_out = y.c / groups;
   r.out = out;
+  r.add = add;
   r.table = &kernels<T>(path);
   lay_out(r);
   const index line = 64 / index(sizeof(T));
@@ -334,8 +336,8 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
 }
 
 template bool kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,
-                                     const Axis (&)[kAxes], index, const Path&, int, ShouldStop);
+                                     const Axis (&)[kAxes], index, const Path&, int, ShouldStop, bool);
 template bool kernel_gradient<double>(const View<const double>&, const View<const double>&, double*,
-                                      const Axis (&)[kAxes], index, const Path&, int, ShouldStop);
+                                      const Axis (&)[kAxes], index, const Path&, int, ShouldStop, bool);
 
 }  // namespace ct

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "schedule.h"
+#include "window.h"
 
 namespace ct {
 namespace {
@@ -287,6 +287,82 @@ std::string HalfMethod::explain(const HalfCall& call) const {
   const Bands bands = cut(call);
   return std::string(type_ == Half::float16 ? "float16" : "bfloat16") + " converted in " +
          std::to_string(bands.count) + (bands.count == 1 ? " band" : " bands");
+}
+
+namespace {
+
+struct GradientRun {
+  View<const half> x, y;
+  const Axis* axes;
+  index groups;
+  Half type;
+  const Path& path;
+  int threads;
+  ShouldStop should_stop;
+  Blocks bands;
+  Buffer<float> sums;
+  bool first = true, stopped = false;
+};
+
+constexpr bool kNoPadding[kAxes] = {false, false, false};
+
+void add_band(void* context, index band) {
+  GradientRun& r = *static_cast<GradientRun*>(context);
+  if (r.stopped) return;
+  const Box of_x = r.bands.box(band), of_y = r.bands.reached(of_x, kNoPadding);
+  if (of_y.positions() == 0) return;
+  Axis axes[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    axes[a] = r.axes[a];
+    axes[a].i = of_x.hi[a] - of_x.lo[a];
+    axes[a].o = of_y.hi[a] - of_y.lo[a];
+    axes[a].lo += of_y.lo[a] - of_x.lo[a] * axes[a].s;
+  }
+  View<const half> from_x = r.x, from_y = r.y;
+  box(from_x, of_x.n0, of_x.n1, of_x.lo, of_x.hi);
+  box(from_y, of_y.n0, of_y.n1, of_y.lo, of_y.hi);
+  const index x_elements = ceil_div(of_x.positions() * r.x.c, 16) * 16;
+  const index elements = x_elements + of_y.positions() * r.y.c;
+  float* const memory = static_cast<float*>(scratch(sizeof(float) * std::size_t(elements), 1));
+  const auto convert = r.path.f32->widen[int(r.type)];
+  const auto open = [&](const View<const half>& from, float* to) {
+    const View<const float> made = band_of<const float>(from, to);
+    Conversion(from, made).run(r.threads, [&](index at, index step, index of, index count) {
+      convert(from.data + at, step, count, to + of);
+    });
+    return made;
+  };
+  const View<const float> x = open(from_x, memory), y = open(from_y, memory + x_elements);
+  r.stopped =
+      !kernel_gradient(x, y, r.sums.data(), axes, r.groups, r.path, r.threads, r.should_stop, !r.first);
+  r.first = false;
+}
+
+}  // namespace
+
+bool kernel_gradient(const View<const half>& x, const View<const half>& y, half* out,
+                     const Axis (&axes)[kAxes], index groups, Half type, const Path& path, int threads,
+                     ShouldStop should_stop) {
+  index weights = y.c / groups * x.c;
+  for (const Axis& a : axes) weights *= a.k;
+  GradientRun run{
+      x, y, axes, groups, type, path, threads, should_stop, Blocks(x.n, axes), Buffer<float>(weights)};
+  // Every band passes over all sums once more.
+  const index budget = std::max(2 * kBandBytes, weights * index(sizeof(float)) / 8);
+  const auto bytes = [&] {
+    return (run.bands.x_positions() * x.c + run.bands.y_positions(kNoPadding) * y.c) * index(sizeof(float));
+  };
+  while (bytes() > budget && run.bands.halve()) {
+  }
+  if (!parallel_for(run.bands.count(), 1, &add_band, &run, should_stop) || run.stopped) return false;
+  float* const sums = run.sums.data();
+  if (run.first) std::fill_n(sums, weights, 0.0f);  // no tap meets anything
+  View<half> to;
+  to.c = weights;
+  const auto convert = path.f32->narrow[int(type)];
+  return Conversion(to, band_of<float>(to, sums))
+      .run(threads,
+           [&](index at, index step, index of, index count) { convert(sums + of, count, out + at, step); });
 }
 
 void widen(const half* src, index count, float* dst, Half type, const Path& path) {

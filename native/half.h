@@ -45,6 +45,11 @@ class HalfMethod {
   Half type_;
 };
 
+// The kernel gradient of halves, summed in float over bands of positions.
+bool kernel_gradient(const View<const half>& x, const View<const half>& y, half* out,
+                     const Axis (&axes)[kAxes], index groups, Half type, const Path& path, int threads,
+                     ShouldStop should_stop);
+
 // Converts `count` neighbours with all threads.
 void widen(const half* src, index count, float* dst, Half type, const Path& path);
 

@@ -91,14 +91,14 @@ template <class T>
 std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path, Use use,
                                          std::string& reason);
 
-// Writes the gradient to the kernel, (kd, kh, kw, c_out / groups, c_in) contiguous.
+// Writes the gradient to the kernel, (kd, kh, kw, c_out / groups, c_in) contiguous, or adds it to `out`.
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
-                     index groups, const Path& path, int threads, ShouldStop should_stop);
+                     index groups, const Path& path, int threads, ShouldStop should_stop, bool add = false);
 // The same for one channel per group.
 template <class T>
 bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
                                const Axis (&axes)[kAxes], const Path& path, int threads,
-                               ShouldStop should_stop);
+                               ShouldStop should_stop, bool add);
 
 }  // namespace ct

@@ -26,7 +26,14 @@ class Operator:
     def explain(self, geometry: Geometry, batch: int, /) -> str: ...
 
 def kernel_gradient(
-    x: _Array, y: _Array, out: _Array, geometry: Geometry, groups: int, layout: str, threads: int
+    x: _Array,
+    y: _Array,
+    out: _Array,
+    geometry: Geometry,
+    groups: int,
+    layout: str,
+    threads: int,
+    half: str = "",
 ) -> None: ...
 def paths() -> list[str]: ...
 def descriptions() -> list[str]: ...

@@ -302,20 +302,7 @@ def conv_transpose_kernel_gradient(
     opts = known.options
     workers = args.threads_count(threads)
     result = args.output_array(out, opts.kernel_shape, x.dtype, (x, y))
-    compute = args.compute_dtype(x.dtype, "inputs")
-    direct = compute == x.dtype and result.flags.c_contiguous
-    target = result if direct else args.output_array(None, opts.kernel_shape, compute, ())
-    plans.kernel_gradient(
-        x.astype(compute, copy=False),
-        y.astype(compute, copy=False),
-        target,
-        known.geometry,
-        opts.groups,
-        opts.data_format,
-        workers,
-    )
-    if target is not result:
-        result[...] = target
+    plans.kernel_gradient(x, y, result, known.geometry, opts.groups, opts.data_format, workers)
     return result
 
 

@@ -82,12 +82,24 @@ def operator(
 def kernel_gradient(
     x: Array, y: Array, out: Array, geometry: Geometry, groups: int, layout: str, threads: int
 ) -> None:
-    """Kernel gradient into ``out``, native where possible."""
+    """Kernel gradient into ``out``, native where possible. All three arrays have one type."""
     if not x.size or not y.size:  # a sum over nothing
         out[...] = 0
         return
-    run = _numpy_path.kernel_gradient if native_module is None else native_module.kernel_gradient
-    run(x, y, out, geometry, groups, layout, threads)
+    given = geometry, groups, layout, threads
+    compute = args.compute_dtype(x.dtype, "inputs") if native_module is None else x.dtype
+    direct = out.flags.c_contiguous and compute == out.dtype
+    target = out if direct else np.empty(out.shape, compute)
+    if native_module is None:
+        x, y = x.astype(compute, copy=False), y.astype(compute, copy=False)
+        _numpy_path.kernel_gradient(x, y, target, *given)
+    elif x.dtype.name in _HALVES:
+        bits = np.uint16
+        native_module.kernel_gradient(x.view(bits), y.view(bits), target.view(bits), *given, x.dtype.name)
+    else:
+        native_module.kernel_gradient(x, y, target, *given)
+    if target is not out:
+        out[...] = target
 
 
 class Plan:

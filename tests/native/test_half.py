@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import convtranspose
+from convtranspose.geometry import geometry
 from convtranspose.plans import Plan, native_module
 
 from .problems import random_case
@@ -59,6 +60,35 @@ def test_bands_have_the_bits_of_whole_arrays(half, shape, kernel, stride, paddin
         assert adjoint(given, threads=threads).tobytes() == back.tobytes()
 
 
+@half
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "groups"), BANDS)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_kernel_gradient_adds_bands(half, shape, kernel, stride, padding, groups, layout):
+    rng = np.random.default_rng(3)
+    x = rng.integers(-1, 2, shape).astype(half)
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    options = {"strides": stride, "padding": padding, "groups": groups, "data_format": layout}
+    plan = convtranspose.plan(np.zeros(kernel, half), **options)
+    dy = rng.integers(-1, 2, plan.output_shape(x.shape)).astype(half)
+    gradient = convtranspose.conv_transpose_kernel_gradient
+    want = gradient(x.astype("f4"), dy.astype("f4"), kernel[:-2], **options).astype(half)
+    np.testing.assert_array_equal(gradient(x, dy, kernel[:-2], **options), want)
+    out = strided(np.zeros_like(want))
+    gradient(strided(x), strided(dy), kernel[:-2], out=out, threads=3, **options)
+    np.testing.assert_array_equal(out, want)
+
+
+@half
+def test_kernel_gradient_has_the_same_bits_for_any_number_of_threads(half):
+    rng = np.random.default_rng(4)
+    x, dy = (rng.standard_normal((5, *size, 24)).astype(half) for size in ((61, 67), (122, 134)))
+    one, two, five = (
+        convtranspose.conv_transpose_kernel_gradient(x, dy, 4, 2, "same", threads=n) for n in (1, 2, 5)
+    )
+    assert one.tobytes() == two.tobytes() == five.tobytes()
+
+
 def test_large_images_are_cut_and_small_ones_are_not():
     plan = convtranspose.plan(np.ones((4, 4, 16, 16), "f2"), 2, "same")
     assert "float16 converted in 1 band," in plan.explain((2, 31, 17, 16))
@@ -78,6 +108,9 @@ def test_forward_and_adjoint_are_the_definition(path, part):
             if case.y.size:
                 dx = convtranspose.conv(dy, w, threads=1 + seed % 3, **case.options)
                 np.testing.assert_array_equal(dx, case.adjoint().astype(half), err_msg=f"{half}, seed {seed}")
+                dw = convtranspose.conv_transpose_kernel_gradient(x, dy, case.kernel_size, **case.options)
+                want = case.kernel_gradient().astype(half)
+                np.testing.assert_array_equal(dw, want, err_msg=f"{half}, seed {seed}")
 
 
 @half
@@ -108,8 +141,6 @@ def test_narrowing_rounds_to_the_nearest_and_ties_to_even(path, half):
     op = native_module.Operator(
         "forward", zero.view(np.uint16), (1,), (1,), 1, "channels_last", "direct", False, half.name
     )
-    from convtranspose.geometry import geometry
-
     out = np.empty((1, 1, len(ties)), np.uint16)
     op.run(np.zeros((1, 1, 1), np.uint16), out, geometry((1,), (1,), (1,)), ties, 1)
     with np.errstate(over="ignore"):
