@@ -42,7 +42,7 @@ class ChannelMethod final : public Method<T> {
   index most_taps(bool planar) const;
   void pack_tap(const T* kernel, index group, const Panel& panel, index tap, T* dst) const;
 
-  // The Winograd form, made when a call first wants it; null where the direct sum is better.
+  // The form with fewer multiplications; null where there is none or the direct sum is better.
   const Winograd<T>* winograd(const Call<T>& call) const;
 
   const Path& path_;
@@ -50,9 +50,9 @@ class ChannelMethod final : public Method<T> {
   index taps_;                              // of the whole kernel
   const T* borrowed_;                       // the kernel of a single use, else null
   mutable std::atomic<bool> finite_{true};  // zero halos are exact only for finite weights
-  mutable std::once_flag weights_once_, winograd_once_;
+  mutable std::once_flag weights_once_;
   mutable Buffer<T> weights_;
-  mutable std::unique_ptr<Winograd<T>> winograd_;
+  std::unique_ptr<Winograd<T>> winograd_;  // null where there is no such form
 };
 
 template <class T>
@@ -91,6 +91,8 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path&
     c += columns;
   }
   packing_.group_weights = at;
+  if (shape.algorithm != Algorithm::direct && winograd_applies(packing_))
+    winograd_ = std::make_unique<Winograd<T>>(packing_);
   if (!borrowed_) pack_all(kernel);
 }
 
@@ -545,12 +547,10 @@ void ChannelMethod<T>::run_task(void* context, index task) {
 
 template <class T>
 const Winograd<T>* ChannelMethod<T>::winograd(const Call<T>& call) const {
-  const Algorithm wanted = packing_.shape.algorithm;
-  if (wanted == Algorithm::direct || !Winograd<T>::applies(packing_)) return nullptr;
-  if (wanted == Algorithm::automatic && !Winograd<T>::pays(packing_, call.axes)) return nullptr;
-  const T* packed = weights();
+  if (!winograd_ || (packing_.shape.algorithm == Algorithm::automatic && !winograd_->pays(call)))
+    return nullptr;
+  weights();
   if (!finite_) return nullptr;
-  std::call_once(winograd_once_, [&] { winograd_ = std::make_unique<Winograd<T>>(packing_, packed); });
   return winograd_.get();
 }
 
@@ -566,7 +566,7 @@ bool ChannelMethod<T>::packs_in_tasks(const Call<T>& call, Schedule& plan) const
 
 template <class T>
 bool ChannelMethod<T>::run(const Call<T>& call) const {
-  if (const Winograd<T>* fewer = winograd(call)) return fewer->run(call);
+  if (const Winograd<T>* fewer = winograd(call)) return fewer->run(call, weights());
   Schedule plan;
   TaskContext context{this, &plan, call.src, call.dst, call.bias};
   if (packs_in_tasks(call, plan)) {

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "winograd_forms.h"
+
 namespace ct {
 
 using index = std::int64_t;
@@ -133,13 +135,13 @@ struct DepthwiseTile {
   index channels;
 };
 
-// Winograd transforms of one tile; see kernels/winograd.h. Window positions are zero-padded already.
+// Winograd transforms of one tile; see kernels/winograd.h.
 template <class T>
 struct WinogradInput {
-  const T* src;         // first sample of the tile's window
-  index stride[kAxes];  // between samples
-  index channels;       // a multiple of the lanes
-  T* dst;               // (point, channel)
+  const T* const* samples;  // (d, h, w): channels of one sample each
+  int depth;                // input transform of the first axis
+  index channels;           // a multiple of the lanes
+  T* dst;                   // (point, channel)
   index point_stride;
 };
 
@@ -147,12 +149,13 @@ template <class T>
 struct WinogradOutput {
   const T* src;  // (point, panel)
   index point_stride;
+  int depth;  // form of the first axis
   int vectors;
-  const T* bias;        // one panel
-  T* dst;               // first destination of the tile
-  index stride[kAxes];  // between the two destinations of an axis
+  const T* bias;                   // one panel
+  T* dst;                          // destination 0, 0, 0 of the tile, which need not exist
+  index stride[kAxes];             // between its destinations
+  index begin[kAxes], end[kAxes];  // those that exist
   index stride_c;
-  unsigned valid;  // bit 4 * d + 2 * h + w: this destination exists
   index columns;
 };
 
@@ -175,10 +178,9 @@ struct KernelTable {
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
   void (*sum_rows)(const SumTile<T>&);
   void (*depthwise)(const DepthwiseTile<T>&);
-  // By axis, d, h, w: 0 a plain axis, 1 three points, 2 four points.
-  void (*winograd_input[3][3][3])(const WinogradInput<T>&);
-  // By axis: 0 a plain axis, 1 a phase of one tap, 2 a phase of two taps.
-  void (*winograd_output[3][3][3])(const WinogradOutput<T>&);
+  // By the input transforms, and by the forms, of the axes h and w.
+  void (*winograd_input[kWinogradInputs][kWinogradInputs])(const WinogradInput<T>&);
+  void (*winograd_output[kWinogradFormCount][kWinogradFormCount])(const WinogradOutput<T>&);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside
   void (*transpose)(const T* src, index src_stride, index rows, index columns, T* dst, index dst_stride);
   // The same past the caches, for rows and dst that are whole cache lines; null where vectors are shorter.

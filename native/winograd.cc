@@ -4,208 +4,251 @@
 #include <cstring>
 
 namespace ct {
-namespace {
 
-// A class with one tap and no shift is plain where its axis is plain; else one or two taps.
-bool plain_axis(const std::vector<AxisClass>& classes) {
-  for (const AxisClass& c : classes)
-    if (c.taps.size() != 1 || c.taps[0].shift != 0) return false;
-  return true;
-}
-
-bool split_axis(const std::vector<AxisClass>& classes) {
-  for (const AxisClass& c : classes) {
-    if (c.taps.empty() || c.taps.size() > 2) return false;
-    for (std::size_t t = 0; t < c.taps.size(); ++t)
-      if (c.taps[t].shift != index(t)) return false;
-  }
-  return true;
-}
-
-// Index into the output transforms: 0 plain, 1 one tap, 2 two taps.
-int output_kind(bool plain, const AxisClass& c) { return plain ? 0 : int(c.taps.size()); }
-
-constexpr int kProducts[3] = {1, 2, 3};                          // points that a class of this kind uses ...
-constexpr int kPoint[3][3] = {{0, 0, 0}, {1, 3, 0}, {0, 1, 2}};  // ... and which
-// Coefficients of tap 0 and tap 1 in the weight of each product.
-constexpr int kTap[3][3][2] = {{{1, 0}, {0, 0}, {0, 0}}, {{1, 0}, {1, 0}, {0, 0}}, {{0, 1}, {1, 1}, {1, 0}}};
+// Transformed weights: group, panel, class (d, h, w), product, source channel, lane.
+template <class T>
+struct Winograd<T>::Weights {
+  index group = 0;             // elements per group
+  std::vector<index> panel;    // where a panel starts, in elements
+  std::vector<index> classes;  // products before a combination of classes
+  Buffer<T> data{0};
+};
 
 template <class T>
-index tiles_of(const AxisSchedule& axis, bool plain) {
-  const index extent = axis.q_end - axis.q_begin;
-  return plain ? extent : ceil_div(extent, 2);
+WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
+  std::vector<index> sizes;
+  for (const Axis& a : axes) sizes.insert(sizes.end(), {a.i, a.lo, a.o});
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto known = choices_.find(sizes);
+  if (known != choices_.end()) return known->second;
+  if (choices_.size() >= 64) choices_.clear();  // sizes that change at every call must not pile up
+  return choices_[sizes] = choose_winograd(packing_, axes);
+}
+
+template <class T>
+bool Winograd<T>::pays(const Call<T>& call) const {
+  const WinogradChoice c = choice(call.axes);
+  return c.cost < 0.95 * c.direct;
+}
+
+namespace {
+
+// G times the taps of one combination of classes, one product after the other.
+template <class T>
+void transform_weights(const WinogradForm* const (&form)[kAxes], const AxisClass* const (&classes)[kAxes],
+                       const T* from, index slice, T* to) {
+  struct Term {
+    double factor;
+    const T* tap;
+  };
+  constexpr index kPiece = 512;
+  double sum[kPiece];
+  std::vector<Term> terms;
+  index taps[kAxes];
+  for (int a = 0; a < kAxes; ++a) taps[a] = index(classes[a]->taps.size());
+  for (int pd = 0; pd < form[0]->points; ++pd)
+    for (int ph = 0; ph < form[1]->points; ++ph)
+      for (int pw = 0; pw < form[2]->points; ++pw, to += slice) {
+        terms.clear();
+        for (index td = 0; td < taps[0]; ++td)
+          for (index th = 0; th < taps[1]; ++th)
+            for (index tw = 0; tw < taps[2]; ++tw) {
+              // Samples rise where the shifts of the taps fall.
+              const double factor = form[0]->weight[pd][taps[0] - 1 - td] *
+                                    form[1]->weight[ph][taps[1] - 1 - th] *
+                                    form[2]->weight[pw][taps[2] - 1 - tw];
+              if (factor) terms.push_back({factor, from + ((td * taps[1] + th) * taps[2] + tw) * slice});
+            }
+        for (index begin = 0; begin < slice; begin += kPiece) {
+          const index count = std::min(kPiece, slice - begin);
+          std::fill_n(sum, count, 0.0);
+          for (const Term& term : terms)
+            for (index n = 0; n < count; ++n) sum[n] += term.factor * double(term.tap[begin + n]);
+          for (index n = 0; n < count; ++n) to[begin + n] = T(sum[n]);
+        }
+      }
 }
 
 }  // namespace
 
 template <class T>
-bool Winograd<T>::applies(const ChannelPacking<T>& p) {
-  if (p.shape.kind != Kind::forward) return false;
-  bool any = false;
-  for (int a = 0; a < kAxes; ++a) {
-    if (plain_axis(p.classes[a])) continue;
-    if (!split_axis(p.classes[a])) return false;
-    any = true;
-  }
-  return any;
-}
+const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& choice,
+                                                          const T* packed) const {
+  std::vector<int> key;
+  for (const WinogradCut& cut : choice.cut) key.insert(key.end(), {cut.two, cut.three});
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::shared_ptr<const Weights>& known = weights_[key];
+  if (known) return *known;
 
-template <class T>
-bool Winograd<T>::pays(const ChannelPacking<T>& p, const Axis (&axes)[kAxes]) {
-  // Vector operations per image and source channel, transforms included. Few tiles would spend their time
-  // on reading the larger weights.
-  double direct = 1, tiles = 1, products = 1, points = 1, outputs = 1;
-  for (int a = 0; a < kAxes; ++a) {
-    const AxisSchedule axis = schedule_axis(p.shape.kind, axes[a], p.classes[a]);
-    const bool plain = plain_axis(p.classes[a]);
-    double taps = 0, used = 0;
-    bool single = false;
-    for (const Phase& phase : axis.phases) taps += double(phase.count) * double(phase.cls->taps.size());
-    for (const AxisClass& c : p.classes[a]) {
-      used += kProducts[output_kind(plain, c)];
-      single |= !plain && c.taps.size() == 1;
-    }
-    direct *= taps;
-    tiles *= double(tiles_of<T>(axis, plain));
-    products *= used;
-    points *= plain ? 1 : single ? 4 : 3;
-    outputs *= plain ? 1 : 2;
-  }
-  double vectors = 0;
-  for (const Panel& panel : p.panels) vectors += panel.vectors;
-  const double lanes = p.table->lanes, channels = double(p.src_channels);
-  const double winograd =
-      tiles * (products * vectors * channels + 4 * points * channels / lanes + 3 * products * vectors);
-  return tiles >= 64 && winograd < 0.85 * direct * vectors * channels;
-}
-
-template <class T>
-Winograd<T>::Winograd(const ChannelPacking<T>& packing, const T* weights) : packing_(packing), weights_(0) {
-  bool plain[kAxes];
-  for (int a = 0; a < kAxes; ++a) {
-    plain[a] = plain_axis(packing.classes[a]);
-    bool single = false;
-    for (const AxisClass& c : packing.classes[a]) single |= c.taps.size() == 1;
-    input_kind_[a] = plain[a] ? 0 : single ? 2 : 1;
-    points_[a] = plain[a] ? 1 : single ? 4 : 3;
-  }
-  const auto each_phase = [&](auto&& visit) {
-    for (const AxisClass& cd : packing.classes[0])
-      for (const AxisClass& ch : packing.classes[1])
-        for (const AxisClass& cw : packing.classes[2]) visit(cd, ch, cw);
-  };
-  phase_points_ = 0;
-  each_phase([&](const AxisClass& d, const AxisClass& h, const AxisClass& w) {
-    phase_points_ += kProducts[output_kind(plain[0], d)] * kProducts[output_kind(plain[1], h)] *
-                     kProducts[output_kind(plain[2], w)];
-  });
-  group_weights_ = 0;
-  for (const Panel& panel : packing.panels) {
-    panel_weights_.push_back(group_weights_);
-    group_weights_ += phase_points_ * packing.src_channels * panel.vectors * packing.table->lanes;
-  }
-  weights_ = Buffer<T>(group_weights_ * packing.shape.groups);
-
-  const index panels = index(packing.panels.size());
-  for (index item = 0; item < panels * packing.shape.groups; ++item) {
-    const Panel& panel = packing.panels[std::size_t(item % panels)];
-    const index slice = packing.src_channels * panel.vectors * packing.table->lanes;
-    const T* from = weights + item / panels * packing.group_weights + panel.weights;
-    T* to = weights_.data() + item / panels * group_weights_ + panel_weights_[std::size_t(item % panels)];
-    each_phase([&](const AxisClass& d, const AxisClass& h, const AxisClass& w) {
-      const int kd = output_kind(plain[0], d), kh = output_kind(plain[1], h), kw = output_kind(plain[2], w);
-      const index nd = index(d.taps.size()), nh = index(h.taps.size()), nw = index(w.taps.size());
-      for (int pd = 0; pd < kProducts[kd]; ++pd)
-        for (int ph = 0; ph < kProducts[kh]; ++ph)
-          for (int pw = 0; pw < kProducts[kw]; ++pw, to += slice) {
-            std::fill_n(to, slice, T(0));
-            for (index td = 0; td < nd; ++td)
-              for (index th = 0; th < nh; ++th)
-                for (index tw = 0; tw < nw; ++tw) {
-                  if (!(kTap[kd][pd][td] && kTap[kh][ph][th] && kTap[kw][pw][tw])) continue;
-                  const T* tap = from + ((td * nh + th) * nw + tw) * slice;
-                  for (index n = 0; n < slice; ++n) to[n] += tap[n];
-                }
+  const ChannelPacking<T>& p = packing_;
+  auto made = std::make_shared<Weights>();
+  index products = 0;
+  const auto each_class = [&](auto&& visit) {
+    for (const AxisClass& d : p.classes[0])
+      for (const AxisClass& h : p.classes[1])
+        for (const AxisClass& w : p.classes[2]) {
+          const AxisClass* const classes[kAxes] = {&d, &h, &w};
+          const WinogradForm* form[kAxes];
+          index points = 1, taps = 1;
+          for (int a = 0; a < kAxes; ++a) {
+            form[a] = &kWinogradForms[choice.cut[a].form(index(classes[a]->taps.size()))];
+            taps *= index(classes[a]->taps.size());
+            points *= form[a]->points;
           }
-      from += nd * nh * nw * slice;
-    });
+          visit(classes, form, taps, taps ? points : 0);
+        }
+  };
+  each_class([&](auto&, auto&, index, index points) {
+    made->classes.push_back(products);
+    products += points;
+  });
+  for (const Panel& panel : p.panels) {
+    made->panel.push_back(made->group);
+    made->group += products * p.src_channels * panel.vectors * p.table->lanes;
   }
+  made->data = Buffer<T>(made->group * p.shape.groups);
+
+  const index panels = index(p.panels.size());
+  auto pack = [&](index item) {
+    const Panel& panel = p.panels[std::size_t(item % panels)];
+    const index slice = p.src_channels * panel.vectors * p.table->lanes;
+    const T* from = packed + item / panels * p.group_weights + panel.weights;
+    T* to = made->data.data() + item / panels * made->group + made->panel[std::size_t(item % panels)];
+    each_class([&](auto& classes, auto& form, index taps, index points) {
+      if (points) transform_weights<T>(form, classes, from, slice, to);
+      from += taps * slice;
+      to += points * slice;
+    });
+  };
+  using Pack = decltype(pack);
+  parallel_for(
+      p.shape.groups * panels, made->group * p.shape.groups > (1 << 18) ? 0 : 1,
+      [](void* context, index task) { (*static_cast<Pack*>(context))(task); }, const_cast<Pack*>(&pack),
+      nullptr);
+  known = std::move(made);
+  return *known;
 }
 
 template <class T>
 struct Winograd<T>::Schedule {
-  AxisSchedule axis[kAxes];
-  index tiles[kAxes], block[kAxes], blocks[kAxes];
-  index batch_block, batch_blocks, panel_run, panel_runs, tasks;
-  index rounded;  // source channels, rounded up to whole vectors
-  index padded;   // the same, spread out for the cache
-  index window[kAxes], window_elements, point_elements, product_elements, line_elements;
-  index block_tiles;
+  WinogradAxis axis[kAxes];
+  // Strands that a pass computes: those of one variant, or all of an axis.
+  std::vector<std::vector<int>> groups[kAxes];
+  index block[kAxes], blocks[kAxes];  // in positions
+  index batch_block, batch_blocks, passes, pass_run, pass_runs, panel_run, panel_runs, tasks;
+  index rounded;          // source channels, rounded up to whole vectors
+  index padded;           // the same, spread out for the cache
+  bool planar;            // destinations of a row leave a block together, transposed
+  bool copied;            // samples come from a copy of the block's window
+  index window_elements;  // a line of zeros and the window
+  index point_elements, product_elements, line_elements;
+
+  index elements() const { return window_elements + point_elements + product_elements + line_elements; }
 };
 
 template <class T>
-typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call) const {
+typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
+                                                     const WinogradChoice& choice) const {
   Schedule s;
   const ChannelPacking<T>& p = packing_;
   const index lanes = p.table->lanes;
   s.rounded = ceil_div(p.src_channels, lanes) * lanes;
   s.padded = spread<T>(s.rounded);
-  index points = 1, image_tiles = 1;
+  s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
+  s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
+  s.passes = 1;
   for (int a = 0; a < kAxes; ++a) {
-    s.axis[a] = schedule_axis(p.shape.kind, call.axes[a], p.classes[a]);
-    s.tiles[a] = tiles_of<T>(s.axis[a], input_kind_[a] == 0);
-    s.block[a] = std::max<index>(s.tiles[a], 1);
-    points *= points_[a];
-    image_tiles *= s.block[a];
+    WinogradAxis& axis = s.axis[a] = winograd_axis(call.axes[a], p.classes[a], choice.cut[a]);
+    auto& groups = s.groups[a];
+    if (a == 2 && s.planar) groups.resize(1);
+    for (int variant = -1; variant < int(axis.variants.size()); ++variant) {
+      std::vector<int> members;
+      for (int n = 0; n < int(axis.strands.size()); ++n)
+        if (axis.strands[std::size_t(n)].variant == variant) members.push_back(n);
+      if (members.empty()) continue;
+      if (a == 2 && s.planar)
+        groups[0].insert(groups[0].end(), members.begin(), members.end());
+      else
+        groups.push_back(std::move(members));
+    }
+    s.passes *= index(groups.size());
+    s.block[a] = std::max(ceil_div(axis.extent, axis.unit), index(1)) * axis.unit;
   }
-  // Transformed points of a block stay in the L2 cache beside the weights that pass over them.
-  const index largest = p.table->max_positions[1];
-  const index most =
-      std::max<index>(largest, block_budget() / index(sizeof(T)) * 3 / 2 / (points * s.padded));
-  s.batch_block = std::clamp<index>(most / image_tiles, 1, std::max<index>(call.src.n, 1));
-  const auto block_tiles = [&] { return s.batch_block * s.block[0] * s.block[1] * s.block[2]; };
-  const auto halve = [&](index smallest) {
+
+  // Tiles and points of the largest pass of a block.
+  const auto count = [&] {
+    index tiles = s.batch_block, points = s.batch_block, products = s.batch_block;
+    index window = s.batch_block * s.padded, lines = s.batch_block * 2 * lanes;
+    for (int a = 0; a < kAxes; ++a) {
+      index most_tiles = 0, most = 0, all = 0, lo = INT64_MAX, hi = INT64_MIN;
+      for (const Variant& v : s.axis[a].variants) {
+        const index here = v.tiles(0, s.block[a]);
+        most_tiles = std::max(most_tiles, here);
+        most = std::max(most, here * v.shape().points);
+        all += here * v.shape().points;
+        lo = std::min(lo, v.base);
+        hi = std::max(hi,
+                      v.base + s.axis[a].sample_step * ((here - 1) * v.shape().outputs + v.shape().points));
+      }
+      tiles *= most_tiles;
+      products *= most;
+      points *= a == 2 && s.planar ? all : most;
+      window *= std::clamp<index>(hi - lo, 0, s.axis[a].src_size);
+      lines *= s.block[a] * (a == 2 ? s.axis[a].dst_step : 1);
+    }
+    s.window_elements = s.padded + (s.copied ? window : 0);
+    s.point_elements = points * s.padded;
+    s.product_elements = products * 2 * lanes;
+    s.line_elements = s.planar ? lines : 0;
+    return tiles;
+  };
+  const auto halve = [&] {
     for (int a = 0; a < kAxes; ++a)
-      if (s.block[a] > (a == 2 ? smallest : 1)) {
-        s.block[a] = ceil_div(s.block[a], 2);
+      if (s.block[a] > s.axis[a].unit) {
+        s.block[a] = ceil_div(ceil_div(s.block[a], 2), s.axis[a].unit) * s.axis[a].unit;
         return true;
       }
     return false;
   };
-  while (block_tiles() > most && halve(largest)) {
+  // Transformed points and products of a block stay in the L2 cache beside the weights that pass over them.
+  const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
+  const index largest = p.table->max_positions[1];
+  s.batch_block = 1;
+  while (count() > largest && s.point_elements + s.product_elements > budget && halve()) {
   }
-  const auto count = [&] {
-    s.batch_blocks = ceil_div(call.src.n, s.batch_block);
-    index blocks = s.batch_blocks * p.shape.groups;
-    for (int a = 0; a < kAxes; ++a) {
-      s.blocks[a] = ceil_div(s.tiles[a], s.block[a]);
-      blocks *= s.blocks[a];
-    }
-    return blocks;
-  };
+  const index image = std::max<index>(s.point_elements + s.product_elements, 1);
+  const index image_tiles = std::max<index>(count(), 1);
+  bool whole = true;
+  for (int a = 0; a < kAxes; ++a) whole &= s.block[a] >= s.axis[a].extent;
+  if (whole)
+    s.batch_block = std::clamp<index>(std::max(budget / image, ceil_div(2 * largest, image_tiles)), 1,
+                                      std::max<index>(call.src.n, 1));
+
   const int threads = call.threads < 1 ? default_threads() : call.threads;
   const index wanted = threads > 1 ? 4 * threads : 1, panels = index(p.panels.size());
-  index blocks = count();
-  while (blocks > 0 && blocks < wanted && block_tiles() >= 4 * largest && halve(largest)) blocks = count();
+  const auto blocks = [&] {
+    s.batch_blocks = ceil_div(call.src.n, s.batch_block);
+    index all = s.batch_blocks * p.shape.groups;
+    for (int a = 0; a < kAxes; ++a) {
+      s.blocks[a] = ceil_div(s.axis[a].extent, s.block[a]);
+      all *= s.blocks[a];
+    }
+    return all;
+  };
+  s.pass_run = s.passes;
   s.panel_run = panels;
-  if (blocks > 0 && blocks < wanted)
-    s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
-  s.panel_runs = ceil_div(panels, s.panel_run);
-  s.tasks = blocks * s.panel_runs;
-  s.block_tiles = block_tiles();
-  s.window_elements = s.batch_block * s.padded;
-  for (int a = 0; a < kAxes; ++a) {
-    s.window[a] = input_kind_[a] == 0 ? s.block[a] : 2 * s.block[a] + 1;
-    s.window_elements *= s.window[a];
+  index tasks = blocks();
+  if (tasks > 0 && tasks < wanted) {
+    s.pass_run = ceil_div(s.passes, std::min(s.passes, ceil_div(wanted, tasks)));
+    const index runs = ceil_div(s.passes, s.pass_run);
+    while (tasks * runs < wanted && count() >= 4 * largest && halve()) tasks = blocks();
+    if (tasks * runs < wanted)
+      s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, tasks * runs)));
   }
-  s.point_elements = points * s.block_tiles * s.padded;
-  index products = 1;
-  for (int a = 0; a < kAxes; ++a) products *= input_kind_[a] == 0 ? 1 : 3;
-  s.product_elements = products * s.block_tiles * 2 * lanes;
-  // Destinations of a block, for planar arrays: they leave the buffer transposed.
-  s.line_elements = call.dst.stride_c != 1 ? s.batch_block * 2 * lanes : 0;
-  for (int a = 0; a < kAxes; ++a)
-    s.line_elements *= s.block[a] * (input_kind_[a] == 0 ? 1 : 2) * s.axis[a].dst_step;
+  s.pass_runs = ceil_div(s.passes, s.pass_run);
+  s.panel_runs = ceil_div(panels, s.panel_run);
+  s.tasks = tasks * s.pass_runs * s.panel_runs;
+  count();
   return s;
 }
 
@@ -213,247 +256,417 @@ template <class T>
 struct Winograd<T>::Context {
   const Winograd* self;
   const Schedule* plan;
+  const Weights* weights;
   const Call<T>* call;
 };
 
 template <class T>
-void Winograd<T>::run_task(void* context, index task) {
-  const Context& ctx = *static_cast<const Context*>(context);
-  const Winograd& self = *ctx.self;
-  const Schedule& plan = *ctx.plan;
-  const Call<T>& call = *ctx.call;
-  const ChannelPacking<T>& p = self.packing_;
-  const KernelTable<T>& table = *p.table;
+class Winograd<T>::Task {
+ public:
+  Task(const Context& context, index task);
+  void run();
 
-  const index panel_begin = task % plan.panel_runs * plan.panel_run;
-  const index panel_end = std::min(panel_begin + plan.panel_run, index(p.panels.size()));
-  task /= plan.panel_runs;
-  index first[kAxes], count[kAxes], q[kAxes];
-  bool plain[kAxes];
+ private:
+  // The tiles of one combination of variants in this block.
+  struct Tiles {
+    const Variant* variant[kAxes];
+    index count[kAxes];
+    index all;  // with the images
+    T* points;  // (point, image, d, h, w, channel)
+    index point_stride;
+  };
+
+  void copy_window();
+  void transform(const Tiles& tiles);
+  void multiply(const Tiles& tiles, const Panel& panel, const T* weights);
+  void restore(const Tiles& tiles, const Panel& panel, const Strand* const (&strand)[kAxes]);
+  void fill(const Panel& panel, const Strand* const (&strand)[kAxes]);
+  void run_pass(index number);
+  void run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
+                 const std::vector<Tiles>& tiles);
+
+  // Destinations [begin, end) of a strand that belong to this block.
+  void range(int a, const Strand& s, index& begin, index& end) const {
+    begin = std::max<index>(first_[a] - s.lead, 0);
+    end = std::min(first_[a] + plan_.block[a] - s.lead, s.count);
+  }
+
+  const Winograd& self_;
+  const Schedule& plan_;
+  const Weights& weights_;
+  const Call<T>& call_;
+  const ChannelPacking<T>& p_;
+  const KernelTable<T>& table_;
+  index first_[kAxes];  // first position of the block
+  index group_, image_, images_, pass_begin_, pass_end_, panel_begin_, panel_end_;
+  T *zeros_, *window_, *points_, *products_, *lines_;
+  const T* src_;  // first image and channel
+  // The samples: the source itself, or the window, which starts at source position window_lo_.
+  const T* samples_;
+  index sample_stride_n_, sample_stride_[kAxes];
+  index window_lo_[kAxes] = {0, 0, 0};
+  // Where destination 0 of the current strands is and how far the next is: in the array, or in the lines
+  // (image, d, h, w, panel) of a planar one, which leave the block transposed.
+  T* to_;
+  index to_stride_n_, to_step_[kAxes], to_stride_c_;
+  T bias_[2 * 64 / sizeof(T)];
+};
+
+template <class T>
+Winograd<T>::Task::Task(const Context& context, index task)
+    : self_(*context.self),
+      plan_(*context.plan),
+      weights_(*context.weights),
+      call_(*context.call),
+      p_(self_.packing_),
+      table_(*p_.table) {
+  panel_begin_ = task % plan_.panel_runs * plan_.panel_run;
+  panel_end_ = std::min(panel_begin_ + plan_.panel_run, index(p_.panels.size()));
+  task /= plan_.panel_runs;
+  pass_begin_ = task % plan_.pass_runs * plan_.pass_run;
+  pass_end_ = std::min(pass_begin_ + plan_.pass_run, plan_.passes);
+  task /= plan_.pass_runs;
   for (int a = kAxes - 1; a >= 0; --a) {
-    plain[a] = self.input_kind_[a] == 0;
-    first[a] = task % plan.blocks[a] * plan.block[a];
-    count[a] = std::min(plan.block[a], plan.tiles[a] - first[a]);
-    q[a] = plan.axis[a].q_begin + first[a] * (plain[a] ? 1 : 2);
-    task /= plan.blocks[a];
+    first_[a] = task % plan_.blocks[a] * plan_.block[a];
+    task /= plan_.blocks[a];
   }
-  const index group = task % p.shape.groups, image = task / p.shape.groups * plan.batch_block;
-  const index images = std::min(plan.batch_block, call.src.n - image);
-  const index tiles = images * count[0] * count[1] * count[2];
+  group_ = task % p_.shape.groups;
+  image_ = task / p_.shape.groups * plan_.batch_block;
+  images_ = std::min(plan_.batch_block, call_.src.n - image_);
+  zeros_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan_.elements())));
+  std::memset(zeros_, 0, sizeof(T) * std::size_t(plan_.padded));
+  window_ = zeros_ + plan_.padded;
+  points_ = zeros_ + plan_.window_elements;
+  products_ = points_ + plan_.point_elements;
+  lines_ = products_ + plan_.product_elements;
+  src_ = call_.src.data + image_ * call_.src.stride_n + group_ * p_.src_channels * call_.src.stride_c;
+  samples_ = src_;
+  sample_stride_n_ = call_.src.stride_n;
+  for (int a = 0; a < kAxes; ++a) sample_stride_[a] = call_.src.stride[a];
+}
 
-  const index needed =
-      plan.window_elements + plan.point_elements + plan.product_elements + plan.line_elements;
-  T* const window = static_cast<T*>(scratch(sizeof(T) * std::size_t(needed)));
-  T* const points = window + plan.window_elements;
-  T* const products = points + plan.point_elements;
-  T* const lines = products + plan.product_elements;  // (image, d, h, w, panel)
+template <class T>
+void Winograd<T>::Task::run() {
+  if (plan_.copied) copy_window();
+  for (index pass = pass_begin_; pass < pass_end_; ++pass) run_pass(pass);
+}
 
-  // The zero-padded window, channels last and rounded up to whole vectors.
-  index size[kAxes], stride[kAxes], lo[kAxes];
+// The source window of all variants, channels last and rounded up to whole vectors.
+template <class T>
+void Winograd<T>::Task::copy_window() {
+  index size[kAxes];
   for (int a = 0; a < kAxes; ++a) {
-    size[a] = plain[a] ? count[a] : 2 * count[a] + 1;
-    lo[a] = q[a] - (plain[a] ? 0 : 1);
+    index lo = INT64_MAX, hi = INT64_MIN;
+    const WinogradAxis& axis = plan_.axis[a];
+    for (const Variant& v : axis.variants) {
+      const index tiles = v.tiles(first_[a], plan_.block[a]);
+      if (!tiles) continue;
+      const index from = v.base + axis.sample_step * first_[a];
+      lo = std::min(lo, from);
+      hi = std::max(hi,
+                    from + axis.sample_step * ((tiles - 1) * v.shape().outputs + v.shape().points - 1) + 1);
+    }
+    window_lo_[a] = std::max<index>(lo, 0);
+    size[a] = std::max<index>(std::min(hi, axis.src_size) - window_lo_[a], 0);
   }
-  stride[2] = plan.padded;
-  stride[1] = size[2] * stride[2];
-  stride[0] = size[1] * stride[1];
-  const index stride_n = size[0] * stride[0];
-  const T* src = call.src.data + image * call.src.stride_n + group * p.src_channels * call.src.stride_c;
-  const index inside = std::clamp<index>(-lo[2], 0, size[2]);
-  const index inside_end = std::clamp<index>(call.src.size[2] - lo[2], inside, size[2]);
-  for (index n = 0; n < images; ++n)
+  sample_stride_[2] = plan_.padded;
+  sample_stride_[1] = size[2] * sample_stride_[2];
+  sample_stride_[0] = size[1] * sample_stride_[1];
+  sample_stride_n_ = size[0] * sample_stride_[0];
+  samples_ = window_;
+  const View<const T>& src = call_.src;
+  T* to = window_;
+  for (index n = 0; n < images_; ++n)
     for (index d = 0; d < size[0]; ++d)
-      for (index h = 0; h < size[1]; ++h) {
-        T* row = window + n * stride_n + d * stride[0] + h * stride[1];
-        const index sd = lo[0] + d, sh = lo[1] + h;
-        const bool empty = sd < 0 || sd >= call.src.size[0] || sh < 0 || sh >= call.src.size[1];
-        if (empty || inside > 0 || inside_end < size[2] || plan.rounded > p.src_channels ||
-            call.src.stride_c != 1)
-          std::memset(row, 0, sizeof(T) * std::size_t(stride[1]));
-        if (empty || inside == inside_end) continue;
-        const T* from = src + n * call.src.stride_n + sd * call.src.stride[0] + sh * call.src.stride[1] +
-                        (lo[2] + inside) * call.src.stride[2];
-        T* to = row + inside * plan.padded;
-        if (call.src.stride_c == 1) {
-          for (index w = 0; w < inside_end - inside; ++w)
-            std::memcpy(to + w * plan.padded, from + w * call.src.stride[2],
-                        sizeof(T) * std::size_t(p.src_channels));
-        } else if (call.src.stride[2] == 1) {
-          table.transpose(from, call.src.stride_c, p.src_channels, inside_end - inside, to, plan.padded);
+      for (index h = 0; h < size[1]; ++h, to += sample_stride_[1]) {
+        if (plan_.rounded > p_.src_channels) std::memset(to, 0, sizeof(T) * std::size_t(sample_stride_[1]));
+        const T* from = src_ + n * src.stride_n + (window_lo_[0] + d) * src.stride[0] +
+                        (window_lo_[1] + h) * src.stride[1] + window_lo_[2] * src.stride[2];
+        if (src.stride_c == 1) {
+          for (index w = 0; w < size[2]; ++w)
+            std::memcpy(to + w * plan_.padded, from + w * src.stride[2],
+                        sizeof(T) * std::size_t(p_.src_channels));
+        } else if (src.stride[2] == 1) {
+          table_.transpose(from, src.stride_c, p_.src_channels, size[2], to, plan_.padded);
         } else {
-          for (index w = 0; w < inside_end - inside; ++w)
-            for (index c = 0; c < p.src_channels; ++c)
-              to[w * plan.padded + c] = from[w * call.src.stride[2] + c * call.src.stride_c];
+          for (index w = 0; w < size[2]; ++w)
+            for (index c = 0; c < p_.src_channels; ++c)
+              to[w * plan_.padded + c] = from[w * src.stride[2] + c * src.stride_c];
         }
       }
+}
 
+template <class T>
+void Winograd<T>::Task::transform(const Tiles& tiles) {
   WinogradInput<T> in;
-  in.channels = plan.rounded;
-  in.point_stride = tiles * plan.padded;
-  for (int a = 0; a < kAxes; ++a) in.stride[a] = stride[a];
-  const auto transform = table.winograd_input[self.input_kind_[0]][self.input_kind_[1]][self.input_kind_[2]];
-  index step[kAxes];
-  for (int a = 0; a < kAxes; ++a) step[a] = (plain[a] ? 1 : 2) * stride[a];
-  index tile = 0;
-  for (index n = 0; n < images; ++n)
-    for (index d = 0; d < count[0]; ++d)
-      for (index h = 0; h < count[1]; ++h)
-        for (index w = 0; w < count[2]; ++w, ++tile) {
-          in.src = window + n * stride_n + d * step[0] + h * step[1] + w * step[2];
-          in.dst = points + tile * plan.padded;
-          transform(in);
+  int input[kAxes];
+  index samples[kAxes], step[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    input[a] = tiles.variant[a]->shape().input;
+    samples[a] = winograd_samples(input[a]);
+    step[a] = plan_.axis[a].sample_step;
+  }
+  in.depth = input[0];
+  in.channels = plan_.rounded;
+  in.point_stride = tiles.point_stride;
+  in.dst = tiles.points;
+  const T* sample[kWinogradMostPoints * kWinogradMostPoints * kWinogradMostPoints];
+  in.samples = sample;
+  const auto kernel = table_.winograd_input[input[1]][input[2]];
+  // Where the samples of tile t are, along one axis.
+  constexpr index kOutside = INT64_MIN;
+  index offset[kAxes][kWinogradMostPoints];
+  const auto place = [&](int a, index t) {
+    const Variant& v = *tiles.variant[a];
+    index at = v.base + step[a] * (first_[a] + t * v.shape().outputs);
+    for (index n = 0; n < samples[a]; ++n, at += step[a])
+      offset[a][n] =
+          at < 0 || at >= plan_.axis[a].src_size ? kOutside : (at - window_lo_[a]) * sample_stride_[a];
+  };
+  for (index n = 0; n < images_; ++n) {
+    const T* image = samples_ + n * sample_stride_n_;
+    for (index d = 0; d < tiles.count[0]; ++d) {
+      place(0, d);
+      for (index h = 0; h < tiles.count[1]; ++h) {
+        place(1, h);
+        for (index w = 0; w < tiles.count[2]; ++w, in.dst += plan_.padded) {
+          place(2, w);
+          const T** next = sample;
+          for (index sd = 0; sd < samples[0]; ++sd)
+            for (index sh = 0; sh < samples[1]; ++sh) {
+              const index row = offset[0][sd] + offset[1][sh];
+              const bool there = offset[0][sd] != kOutside && offset[1][sh] != kOutside;
+              for (index sw = 0; sw < samples[2]; ++sw)
+                *next++ = there && offset[2][sw] != kOutside ? image + row + offset[2][sw] : zeros_;
+            }
+          kernel(in);
         }
+      }
+    }
+  }
+}
 
-  const T zeros[2 * 64 / sizeof(T)] = {};
-  T bias[2 * 64 / sizeof(T)];
-  const index zero_offset = 0;
+template <class T>
+void Winograd<T>::Task::multiply(const Tiles& tiles, const Panel& panel, const T* weights) {
+  static constexpr T zeros[2 * 64 / sizeof(T)] = {};
+  const index zero_offset = 0, width = panel.vectors * table_.lanes;
   ChannelTile<T> product;
-  product.src_stride = plan.padded;
-  product.channels = p.src_channels;
+  product.src_stride = plan_.padded;
+  product.channels = p_.src_channels;
   product.taps = 1;
   product.src_offset = product.weight_offset = &zero_offset;
   product.bias = zeros;
   product.dst_stride_c = 1;
-  // Destinations of the block, [o_begin, o_end) per axis: in the array, or in the buffer of a planar one.
-  const bool planar = call.dst.stride_c != 1 && call.dst.stride[2] == 1;
-  index o_begin[kAxes], o_count[kAxes];
-  for (int a = 0; a < kAxes; ++a) {
-    o_begin[a] = INT64_MAX;
-    index o_end = 0;
-    for (const Phase& phase : plan.axis[a].phases) {
-      index begin, end;
-      plan.axis[a].range(phase, q[a], q[a] + count[a] * (plain[a] ? 1 : 2), begin, end);
-      if (begin >= end) continue;
-      o_begin[a] = std::min(o_begin[a], phase.dst0 + begin * plan.axis[a].dst_step);
-      o_end = std::max(o_end, phase.dst0 + (end - 1) * plan.axis[a].dst_step + 1);
+  product.columns = product.dst_stride = width;
+  const index micro = tile_size(tiles.all, table_.max_positions[panel.vectors - 1]);
+  index points = 1;
+  for (const Variant* v : tiles.variant) points *= v->shape().points;
+  for (index n = 0; n < points; ++n) {
+    product.weights = weights + n * p_.src_channels * width;
+    for (index t = 0; t < tiles.all; t += micro) {
+      product.src = tiles.points + n * tiles.point_stride + t * plan_.padded;
+      product.dst = products_ + (n * tiles.all + t) * width;
+      table_.channel[panel.vectors - 1][std::min(micro, tiles.all - t) - 1](product);
     }
-    o_count[a] = std::max<index>(o_end - o_begin[a], 0);
-  }
-  if (o_count[0] * o_count[1] * o_count[2] == 0) return;
-
-  WinogradOutput<T> out;
-  out.bias = bias;
-
-  for (index pn = panel_begin; pn < panel_end; ++pn) {
-    const Panel& panel = p.panels[std::size_t(pn)];
-    const index width = panel.vectors * table.lanes;
-    const index channel = group * p.dst_channels + panel.first;
-    for (index c = 0; c < width; ++c)
-      bias[c] = call.bias && c < panel.columns ? call.bias[channel + c] : T(0);
-    product.columns = product.dst_stride = width;
-    out.columns = planar ? width : panel.columns;
-    out.stride_c = planar ? 1 : call.dst.stride_c;
-    const index to_stride[kAxes] = {planar ? o_count[1] * o_count[2] * width : call.dst.stride[0],
-                                    planar ? o_count[2] * width : call.dst.stride[1],
-                                    planar ? width : call.dst.stride[2]};
-    const index to_stride_n = planar ? o_count[0] * to_stride[0] : call.dst.stride_n;
-    T* const array = call.dst.data + image * call.dst.stride_n + channel * call.dst.stride_c;
-    T* const to =
-        planar ? lines - o_begin[0] * to_stride[0] - o_begin[1] * to_stride[1] - o_begin[2] * to_stride[2]
-               : array;
-    out.vectors = panel.vectors;
-    out.point_stride = tiles * width;
-    const T* weights =
-        self.weights_.data() + group * self.group_weights_ + self.panel_weights_[std::size_t(pn)];
-    const index micro = tile_size(tiles, table.max_positions[panel.vectors - 1]);
-    for (const AxisClass& cd : p.classes[0])
-      for (const AxisClass& ch : p.classes[1])
-        for (const AxisClass& cw : p.classes[2]) {
-          const AxisClass* classes[kAxes] = {&cd, &ch, &cw};
-          int kind[kAxes];
-          const Phase* phase[kAxes] = {nullptr, nullptr, nullptr};
-          for (int a = 0; a < kAxes; ++a) {
-            kind[a] = output_kind(plain[a], *classes[a]);
-            for (const Phase& candidate : plan.axis[a].phases)
-              if (candidate.cls == classes[a]) phase[a] = &candidate;
-          }
-          const index used = kProducts[kind[0]] * kProducts[kind[1]] * kProducts[kind[2]];
-          if (!phase[0] || !phase[1] || !phase[2]) {  // the crop leaves nothing of this phase
-            weights += used * p.src_channels * width;
-            continue;
-          }
-          index slot = 0;
-          for (int a = 0; a < kProducts[kind[0]]; ++a)
-            for (int b = 0; b < kProducts[kind[1]]; ++b)
-              for (int c = 0; c < kProducts[kind[2]]; ++c, ++slot, weights += p.src_channels * width) {
-                const index point =
-                    (kPoint[kind[0]][a] * self.points_[1] + kPoint[kind[1]][b]) * self.points_[2] +
-                    kPoint[kind[2]][c];
-                product.weights = weights;
-                for (index t = 0; t < tiles; t += micro) {
-                  const index m = std::min(micro, tiles - t);
-                  product.src = points + point * in.point_stride + t * plan.padded;
-                  product.dst = products + slot * out.point_stride + t * width;
-                  table.channel[panel.vectors - 1][m - 1](product);
-                }
-              }
-          const auto restore = table.winograd_output[kind[0]][kind[1]][kind[2]];
-          for (int a = 0; a < kAxes; ++a) out.stride[a] = plan.axis[a].dst_step * to_stride[a];
-          // Which of the two destinations of a tile exist, per axis.
-          const auto exist = [&](int a, index t, index& j) {
-            j = plan.axis[a].q_begin + (first[a] + t) * (plain[a] ? 1 : 2) - phase[a]->q0;
-            const unsigned here = j >= 0 && j < phase[a]->count;
-            const unsigned next = !plain[a] && j + 1 >= 0 && j + 1 < phase[a]->count;
-            return here | next << 1;
-          };
-          tile = 0;
-          for (index n = 0; n < images; ++n)
-            for (index d = 0; d < count[0]; ++d) {
-              index jd, jh, jw;
-              const unsigned vd = exist(0, d, jd);
-              for (index h = 0; h < count[1]; ++h) {
-                const unsigned vh = exist(1, h, jh);
-                for (index w = 0; w < count[2]; ++w, ++tile) {
-                  const unsigned vw = exist(2, w, jw);
-                  const unsigned plane = (vh & 1 ? vw : 0) | (vh & 2 ? vw << 2 : 0);
-                  out.valid = (vd & 1 ? plane : 0) | (vd & 2 ? plane << 4 : 0);
-                  if (!out.valid) continue;
-                  out.src = products + tile * width;
-                  out.dst = to + n * to_stride_n +
-                            (phase[0]->dst0 + jd * plan.axis[0].dst_step) * to_stride[0] +
-                            (phase[1]->dst0 + jh * plan.axis[1].dst_step) * to_stride[1] +
-                            (phase[2]->dst0 + jw * plan.axis[2].dst_step) * to_stride[2];
-                  restore(out);
-                }
-              }
-            }
-        }
-    if (!planar) continue;
-    for (index n = 0; n < images; ++n)
-      for (index d = 0; d < o_count[0]; ++d)
-        for (index h = 0; h < o_count[1]; ++h)
-          table.transpose(lines + n * to_stride_n + d * to_stride[0] + h * to_stride[1], width, o_count[2],
-                          panel.columns,
-                          array + n * call.dst.stride_n + (o_begin[0] + d) * call.dst.stride[0] +
-                              (o_begin[1] + h) * call.dst.stride[1] + o_begin[2],
-                          call.dst.stride_c);
   }
 }
 
 template <class T>
-bool Winograd<T>::run(const Call<T>& call) const {
-  const Schedule plan = schedule(call);
-  Context context{this, &plan, &call};
-  return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
+void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
+                                const Strand* const (&strand)[kAxes]) {
+  const index width = panel.vectors * table_.lanes;
+  WinogradOutput<T> out;
+  out.src = products_;
+  out.point_stride = tiles.all * width;
+  out.depth = tiles.variant[0]->form;
+  out.vectors = panel.vectors;
+  out.bias = bias_;
+  out.stride_c = to_stride_c_;
+  out.columns = plan_.planar ? width : panel.columns;
+  for (int a = 0; a < kAxes; ++a) out.stride[a] = to_step_[a];
+  const auto kernel = table_.winograd_output[tiles.variant[1]->form][tiles.variant[2]->form];
+  // Destination of output 0 of tile t, and which outputs exist.
+  const auto place = [&](int a, index t) {
+    const index m = tiles.variant[a]->shape().outputs, j = first_[a] + t * m - strand[a]->lead;
+    out.begin[a] = std::max<index>(-j, 0);
+    out.end[a] = std::min(m, strand[a]->count - j);
+    return j * to_step_[a];
+  };
+  for (index n = 0; n < images_; ++n)
+    for (index d = 0; d < tiles.count[0]; ++d) {
+      const index at_d = place(0, d);
+      for (index h = 0; h < tiles.count[1]; ++h) {
+        const index at_h = place(1, h);
+        for (index w = 0; w < tiles.count[2]; ++w, out.src += width) {
+          out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
+          if (out.begin[2] < out.end[2]) kernel(out);
+        }
+      }
+    }
+}
+
+// Destinations that no tap reaches.
+template <class T>
+void Winograd<T>::Task::fill(const Panel& panel, const Strand* const (&strand)[kAxes]) {
+  index begin[kAxes], end[kAxes];
+  for (int a = 0; a < kAxes; ++a) range(a, *strand[a], begin[a], end[a]);
+  for (index n = 0; n < images_; ++n)
+    for (index d = begin[0]; d < end[0]; ++d)
+      for (index h = begin[1]; h < end[1]; ++h)
+        for (index w = begin[2]; w < end[2]; ++w) {
+          T* to = to_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + w * to_step_[2];
+          for (index c = 0; c < panel.columns; ++c) to[c * to_stride_c_] = bias_[c];
+        }
+}
+
+template <class T>
+void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
+                                  const std::vector<Tiles>& tiles) {
+  const Panel& panel = p_.panels[std::size_t(number)];
+  const index width = panel.vectors * table_.lanes;
+  const index channel = group_ * p_.dst_channels + panel.first;
+  for (index c = 0; c < width; ++c)
+    bias_[c] = call_.bias && c < panel.columns ? call_.bias[channel + c] : T(0);
+  const T* weights = weights_.data.data() + group_ * weights_.group + weights_.panel[std::size_t(number)];
+  const View<T>& dst = call_.dst;
+  const auto& axis = plan_.axis;
+
+  for (int nd : *groups[0])
+    for (int nh : *groups[1]) {
+      const Strand* strand[kAxes] = {&axis[0].strands[std::size_t(nd)], &axis[1].strands[std::size_t(nh)],
+                                     nullptr};
+      index begin[kAxes], end[kAxes], o_begin = INT64_MAX, o_end = INT64_MIN;
+      for (int a = 0; a < 2; ++a) range(a, *strand[a], begin[a], end[a]);
+      for (int nw : *groups[2]) {
+        const Strand& s = axis[2].strands[std::size_t(nw)];
+        range(2, s, begin[2], end[2]);
+        if (begin[2] >= end[2]) continue;
+        o_begin = std::min(o_begin, s.dst0 + begin[2] * axis[2].dst_step);
+        o_end = std::max(o_end, s.dst0 + (end[2] - 1) * axis[2].dst_step + 1);
+      }
+      if (begin[0] >= end[0] || begin[1] >= end[1] || o_begin >= o_end) continue;
+
+      // Destination (0, 0, 0) of the strands along d and h, at the start of the row.
+      T* const array = dst.data + image_ * dst.stride_n + channel * dst.stride_c +
+                       strand[0]->dst0 * dst.stride[0] + strand[1]->dst0 * dst.stride[1];
+      T* row = array;
+      for (int a = 0; a < kAxes; ++a) to_step_[a] = axis[a].dst_step * dst.stride[a];
+      to_stride_n_ = dst.stride_n;
+      to_stride_c_ = dst.stride_c;
+      index stride_w = dst.stride[2];
+      if (plan_.planar) {
+        stride_w = width;
+        to_step_[2] = axis[2].dst_step * width;
+        to_step_[1] = (o_end - o_begin) * width;
+        to_step_[0] = (end[1] - begin[1]) * to_step_[1];
+        to_stride_n_ = (end[0] - begin[0]) * to_step_[0];
+        to_stride_c_ = 1;
+        row = lines_ - begin[0] * to_step_[0] - begin[1] * to_step_[1] - o_begin * width;
+      }
+      for (int nw : *groups[2]) {
+        strand[2] = &axis[2].strands[std::size_t(nw)];
+        to_ = row + strand[2]->dst0 * stride_w;
+        const Tiles* found = nullptr;
+        for (const Tiles& t : tiles)
+          if (t.variant[2] - axis[2].variants.data() == strand[2]->variant) found = &t;
+        if (!found) {
+          fill(panel, strand);
+          continue;
+        }
+        if (!found->all) continue;
+        const index cls =
+            (strand[0]->cls * index(p_.classes[1].size()) + strand[1]->cls) * index(p_.classes[2].size()) +
+            strand[2]->cls;
+        multiply(*found, panel, weights + weights_.classes[std::size_t(cls)] * p_.src_channels * width);
+        restore(*found, panel, strand);
+      }
+      if (!plan_.planar) continue;
+      for (index n = 0; n < images_; ++n)
+        for (index d = begin[0]; d < end[0]; ++d)
+          for (index h = begin[1]; h < end[1]; ++h)
+            table_.transpose(row + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin * width,
+                             width, o_end - o_begin, panel.columns,
+                             array + n * dst.stride_n + (d * axis[0].dst_step) * dst.stride[0] +
+                                 (h * axis[1].dst_step) * dst.stride[1] + o_begin,
+                             dst.stride_c);
+    }
+}
+
+template <class T>
+void Winograd<T>::Task::run_pass(index number) {
+  const std::vector<int>* groups[kAxes];
+  const Variant* variant[kAxes];
+  bool reached = true;
+  for (int a = kAxes - 1; a >= 0; --a) {
+    const index count = index(plan_.groups[a].size());
+    groups[a] = &plan_.groups[a][std::size_t(number % count)];
+    number /= count;
+    const int v = plan_.axis[a].strands[std::size_t(groups[a]->front())].variant;
+    variant[a] = v < 0 ? nullptr : &plan_.axis[a].variants[std::size_t(v)];
+    if (a < 2) reached &= v >= 0;
+  }
+  std::vector<Tiles> all;
+  T* points = points_;
+  for (int n : *groups[2]) {
+    const int v = plan_.axis[2].strands[std::size_t(n)].variant;
+    if (!reached || v < 0) continue;
+    Tiles tiles;
+    tiles.variant[0] = variant[0];
+    tiles.variant[1] = variant[1];
+    tiles.variant[2] = &plan_.axis[2].variants[std::size_t(v)];
+    bool known = false;
+    for (const Tiles& t : all) known |= t.variant[2] == tiles.variant[2];
+    if (known) continue;
+    index factor = 1;
+    tiles.all = images_;
+    for (int a = 0; a < kAxes; ++a) {
+      tiles.count[a] = tiles.variant[a]->tiles(first_[a], plan_.block[a]);
+      tiles.all *= tiles.count[a];
+      factor *= tiles.variant[a]->shape().points;
+    }
+    tiles.points = points;
+    tiles.point_stride = tiles.all * plan_.padded;
+    points += factor * tiles.point_stride;
+    transform(tiles);
+    all.push_back(tiles);
+  }
+  for (index panel = panel_begin_; panel < panel_end_; ++panel) run_panel(panel, groups, all);
+}
+
+template <class T>
+bool Winograd<T>::run(const Call<T>& call, const T* packed) const {
+  const WinogradChoice chosen = choice(call.axes);
+  const Schedule plan = schedule(call, chosen);
+  Context context{this, &plan, &weights(chosen, packed), &call};
+  return parallel_for(
+      plan.tasks, call.threads,
+      [](void* c, std::int64_t number) {
+        Task task(*static_cast<const Context*>(c), number);
+        task.run();
+      },
+      &context, call.should_stop);
 }
 
 template <class T>
 index Winograd<T>::workspace_bytes(const Call<T>& call) const {
-  const Schedule s = schedule(call);
-  return workers(call.threads, s.tasks) *
-         (s.window_elements + s.point_elements + s.product_elements + s.line_elements) * index(sizeof(T));
+  const Schedule s = schedule(call, choice(call.axes));
+  return workers(call.threads, s.tasks) * s.elements() * index(sizeof(T));
 }
 
 template <class T>
 std::string Winograd<T>::explain(const Call<T>& call) const {
-  const Schedule s = schedule(call);
-  index products = 1, outputs = 1;
-  for (int a = 0; a < kAxes; ++a) outputs *= input_kind_[a] == 0 ? 1 : 2;
-  products = phase_points_;
-  index taps = packing_.shape.taps() * outputs;
-  return "Winograd F(2,2) phases: " + std::to_string(products) +
-         " multiplications where the definition has " + std::to_string(taps) + ", " +
-         std::to_string(s.tasks) + " tasks";
+  const WinogradChoice chosen = choice(call.axes);
+  std::string forms;
+  for (int a = 0; a < kAxes; ++a) {
+    std::string of_axis;
+    for (const Variant& v : schedule(call, chosen).axis[a].variants)
+      if (v.form != kPlain && of_axis.find(v.shape().name) == std::string::npos)
+        of_axis += (of_axis.empty() ? "" : " and ") + std::string(v.shape().name);
+    if (!of_axis.empty()) forms += (forms.empty() ? "" : " by ") + of_axis;
+  }
+  const auto percent = index(100 * chosen.products / chosen.direct_products);
+  return "Winograd " + forms + " phases: " + std::to_string(percent) + " % of the multiplications, " +
+         std::to_string(schedule(call, chosen).tasks) + " tasks";
 }
 
 template class Winograd<float>;

@@ -1,19 +1,18 @@
-// Winograd's minimal filtering for the phases of a transposed convolution: two outputs of a phase with two
-// taps cost three multiplications instead of four, per axis. Only additions beside, so the error stays at
-// the level of the direct method.
+// The channel method with fewer multiplications: the phases of a transposed convolution by the minimal
+// filters of winograd_forms.h, nested along the axes.
 //
-//   d0, d1, d2 = x[q - 1], x[q], x[q + 1]       points: d0 - d1, d1, d2 - d1, and d2 itself
-//   two taps   y[q] = P0 + P1, y[q + 1] = P1 + P2   with P0 = (d0 - d1) g1, P1 = d1 (g0 + g1), P2 = (d2 - d1)
-//   g0 one tap    y[q] = d1 g0,   y[q + 1] = d2 g0
-//
-// All phases read the same points, so the input is transformed once. Source: S. Winograd, Arithmetic
-// Complexity of Computations (1980); A. Lavin and S. Gray, arXiv:1509.09308.
+// A task takes one block of destinations. For each variant of alignments (winograd_axis.h) it transforms the
+// samples to points, multiplies the points of all tiles with the transformed weights by the micro-kernels of
+// the channel method, and restores the destinations. The forms depend on the kernel and the size of the
+// image, never on the batch, the threads or the blocks: neither do the bits.
 #pragma once
+#include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "method.h"
-#include "schedule.h"
+#include "winograd_axis.h"
 
 namespace ct {
 
@@ -46,33 +45,49 @@ struct ChannelPacking {
   }
 };
 
+// The forms of all axes, and what they are expected to cost beside the direct sum.
+struct WinogradChoice {
+  WinogradCut cut[kAxes];
+  double cost = 0, direct = 0;               // vector operations per image
+  double products = 0, direct_products = 0;  // multiplications per image and pair of channels
+};
+
+// Whether the phases of this kernel have forms at all.
+template <class T>
+bool winograd_applies(const ChannelPacking<T>& packing);
+
+template <class T>
+WinogradChoice choose_winograd(const ChannelPacking<T>& packing, const Axis (&axes)[kAxes]);
+
 template <class T>
 class Winograd {
  public:
-  Winograd(const ChannelPacking<T>& packing, const T* weights);
+  // The packing must outlive this object.
+  explicit Winograd(const ChannelPacking<T>& packing) : packing_(packing) {}
 
-  // Whether the phases of this kernel have a Winograd form at all.
-  static bool applies(const ChannelPacking<T>& packing);
-  // Whether it is expected to be faster for images of these sizes.
-  static bool pays(const ChannelPacking<T>& packing, const Axis (&axes)[kAxes]);
+  // Whether images of these sizes are expected to be faster than by the direct sum.
+  bool pays(const Call<T>& call) const;
 
-  bool run(const Call<T>& call) const;
+  // packed: the weights of the channel method, always the same.
+  bool run(const Call<T>& call, const T* packed) const;
   index workspace_bytes(const Call<T>& call) const;
   std::string explain(const Call<T>& call) const;
 
  private:
+  struct Weights;
   struct Schedule;
   struct Context;
-  Schedule schedule(const Call<T>& call) const;
-  static void run_task(void* context, index task);
+  class Task;
+
+  WinogradChoice choice(const Axis (&axes)[kAxes]) const;
+  Schedule schedule(const Call<T>& call, const WinogradChoice& choice) const;
+  const Weights& weights(const WinogradChoice& choice, const T* packed) const;
 
   const ChannelPacking<T>& packing_;
-  int input_kind_[kAxes];  // of the transform tables: 0, 1, 2
-  int points_[kAxes];      // 1, 3, 4
-  index phase_points_;     // products of all phases of a tile
-  std::vector<index> panel_weights_;
-  index group_weights_;
-  Buffer<T> weights_;  // group, panel, phase, point, source channel, lane
+  mutable std::mutex mutex_;
+  mutable std::map<std::vector<index>, WinogradChoice> choices_;  // by the sizes of the last images
+  // Few: one per set of forms that the sizes of the images have asked for.
+  mutable std::map<std::vector<int>, std::shared_ptr<const Weights>> weights_;
 };
 
 }  // namespace ct

@@ -40,10 +40,10 @@ void add_rows(KernelTable<T>& t) {
 
 template <class T, int N = 0>
 void add_winograd(KernelTable<T>& t) {
-  constexpr int d = N / 9, h = N / 3 % 3, w = N % 3;
-  t.winograd_input[d][h][w] = winograd_input<T, d, h, w>;
-  t.winograd_output[d][h][w] = winograd_output<T, d, h, w>;
-  if constexpr (N < 26) add_winograd<T, N + 1>(t);
+  constexpr int h = N / kWinogradFormCount, w = N % kWinogradFormCount;
+  if constexpr (h < kWinogradInputs && w < kWinogradInputs) t.winograd_input[h][w] = winograd_input<T, h, w>;
+  t.winograd_output[h][w] = winograd_output<T, h, w>;
+  if constexpr (N < kWinogradFormCount * kWinogradFormCount - 1) add_winograd<T, N + 1>(t);
 }
 
 template <class T, int V, int M = gradient_elements(V)>

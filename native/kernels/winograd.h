@@ -1,110 +1,222 @@
-// Winograd transforms of one tile: samples to points, products to destinations. See winograd.h.
+// Winograd transforms of one tile: samples to points, products to destinations. See winograd_forms.h.
 #pragma once
 #include "../core.h"
+#include "../winograd_forms.h"
 #include "simd.h"
 
 namespace {
 
-constexpr int winograd_samples(int kind) { return kind == 0 ? 1 : 3; }
-constexpr int winograd_points(int kind) { return kind == 0 ? 1 : kind == 1 ? 3 : 4; }
-constexpr int winograd_outputs(int kind) { return kind == 0 ? 1 : 2; }
-
-// Three samples to d0 - d1, d1, d2 - d1 and, for phases of one tap, d2.
-template <int Kind, class V>
+// Samples of one line to its points: the matrix B of a form.
+template <int Input, class V>
 inline void to_points(const V* d, int step, V* p, int point_step) {
-  if (Kind == 0) {
-    p[0] = d[0];
+  const auto at = [&](int n) { return d[n * step]; };
+  const auto put = [&](int n, V v) { p[n * point_step] = v; };
+  if constexpr (Input == 0) {
+    put(0, at(0));
+  } else if constexpr (Input == 1) {
+    put(0, at(0) - at(1));
+    put(1, at(1));
+    put(2, at(2) - at(1));
+  } else if constexpr (Input == 2) {
+    put(0, at(0) - at(2));
+    put(1, at(1) + at(2));
+    put(2, at(2) - at(1));
+    put(3, at(3) - at(1));
+  } else if constexpr (Input == 3) {
+    put(0, at(0) + at(3) - 1.5f * (at(1) + at(2)));
+    put(1, at(1) + at(3) - 2.5f * at(2));
+    put(2, at(3) + 0.5f * (at(2) - at(1)));
+    put(3, at(3) - at(2) - 2.0f * at(1));
+    put(4, at(1) + at(4) - 1.5f * (at(2) + at(3)));
   } else {
-    p[0] = d[0] - d[step];
-    p[point_step] = d[step];
-    p[2 * point_step] = d[2 * step] - d[step];
-    if (Kind == 2) p[3 * point_step] = d[2 * step];
+    const V half = 0.5f * (at(3) - at(1)), twice = 2.0f * (at(1) - at(3));
+    put(0, at(0) + at(4) - 2.0f * at(2) + 1.5f * (at(1) - at(3)));
+    put(1, at(4) - at(1) - 2.5f * at(2) - 0.5f * at(3));
+    put(2, at(4) + at(1) + 0.5f * at(2) - 2.5f * at(3));
+    put(3, at(4) - at(2) + half);
+    put(4, at(4) - at(2) + twice);
+    put(5, at(1) + at(5) - 2.0f * at(3) + 1.5f * (at(2) - at(4)));
   }
 }
 
-template <class T, int D, int H, int W>
+// Products of one line to its destinations: the matrix A of a form.
+template <int Form, class V>
+inline void to_outputs(const V* p, int step, V* y, int output_step) {
+  const auto at = [&](int n) { return p[n * step]; };
+  const auto put = [&](int n, V v) { y[n * output_step] = v; };
+  if constexpr (Form == ct::kPlain) {
+    put(0, at(0));
+  } else if constexpr (Form == ct::kTwoTwo) {
+    put(0, at(0) + at(1));
+    put(1, at(1) + at(2));
+  } else if constexpr (Form == ct::kThreeTwo) {
+    put(0, at(0) + (at(1) + at(2)));
+    put(1, at(1) - at(2));
+    put(2, at(3) + (at(1) + at(2)));
+  } else if constexpr (Form == ct::kFourTwo) {
+    put(0, at(0) + at(1) + at(2) + at(3));
+    put(1, 2.0f * at(2) + 0.5f * at(3) - at(1));
+    put(2, at(1) + 4.0f * at(2) + 0.25f * at(3));
+    put(3, at(4) + 8.0f * at(2) + 0.125f * at(3) - at(1));
+  } else if constexpr (Form == ct::kTwoThree) {
+    put(0, at(0) + (at(1) + at(2)));
+    put(1, at(3) + (at(1) - at(2)));
+  } else {
+    const V sum = at(1) + at(2), difference = at(1) - at(2);
+    put(0, at(0) + sum + at(3) + at(4));
+    put(1, difference + 2.0f * at(3) - 0.5f * at(4));
+    put(2, sum + 4.0f * at(3) + 0.25f * at(4));
+    put(3, at(5) + difference + 8.0f * at(3) - 0.125f * at(4));
+  }
+}
+
+// Points of one vector of channels along h and w.
+template <class T, int H, int W>
+inline void plane_points(const T* const* samples, ct::index c, T* dst, ct::index point_stride) {
+  constexpr int nh = ct::winograd_samples(H), nw = ct::winograd_samples(W);
+  Vec<T> along_w[nh * nw], points[nh * nw];
+#pragma GCC unroll 6
+  for (int h = 0; h < nh; ++h) {
+    Vec<T> row[nw];
+#pragma GCC unroll 6
+    for (int w = 0; w < nw; ++w) row[w] = load(samples[h * nw + w] + c);
+    to_points<W>(row, 1, along_w + h * nw, 1);
+  }
+#pragma GCC unroll 6
+  for (int w = 0; w < nw; ++w) {
+    to_points<H>(along_w + w, nw, points + w, nw);
+#pragma GCC unroll 6
+    for (int h = 0; h < nh; ++h) store(dst + (h * nw + w) * point_stride, points[h * nw + w]);
+  }
+}
+
+// The same along d, from the points of its planes.
+template <class T, int D>
+__attribute__((noinline)) void depth_points(const T* planes, int plane, T* dst, ct::index point_stride) {
+  constexpr int lanes = Simd<T>::lanes, nd = ct::winograd_samples(D);
+  for (int n = 0; n < plane; ++n) {
+    Vec<T> line[nd], points[nd];
+#pragma GCC unroll 6
+    for (int d = 0; d < nd; ++d) line[d] = load(planes + (d * plane + n) * lanes);
+    to_points<D>(line, 1, points, 1);
+#pragma GCC unroll 6
+    for (int d = 0; d < nd; ++d) store(dst + (d * plane + n) * point_stride, points[d]);
+  }
+}
+
+template <class T, int H, int W>
 void winograd_input(const ct::WinogradInput<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
-  constexpr int nd = winograd_samples(D), nh = winograd_samples(H), nw = winograd_samples(W);
-  constexpr int pd = winograd_points(D), ph = winograd_points(H), pw = winograd_points(W);
+  constexpr int plane = ct::winograd_samples(H) * ct::winograd_samples(W);
   for (ct::index c = 0; c < a.channels; c += lanes) {
-    Vec<T> along_w[nd][nh][pw], along_h[nd][ph][pw];
-#pragma GCC unroll 3
-    for (int d = 0; d < nd; ++d)
-#pragma GCC unroll 3
-      for (int h = 0; h < nh; ++h) {
-        Vec<T> row[nw];
-#pragma GCC unroll 3
-        for (int w = 0; w < nw; ++w)
-          row[w] = load(a.src + d * a.stride[0] + h * a.stride[1] + w * a.stride[2] + c);
-        to_points<W>(row, 1, along_w[d][h], 1);
-      }
-#pragma GCC unroll 3
-    for (int d = 0; d < nd; ++d)
-#pragma GCC unroll 4
-      for (int w = 0; w < pw; ++w) to_points<H>(&along_w[d][0][w], pw, &along_h[d][0][w], pw);
-#pragma GCC unroll 4
-    for (int h = 0; h < ph; ++h)
-#pragma GCC unroll 4
-      for (int w = 0; w < pw; ++w) {
-        Vec<T> points[pd];
-        to_points<D>(&along_h[0][h][w], ph * pw, points, 1);
-#pragma GCC unroll 4
-        for (int d = 0; d < pd; ++d) store(a.dst + ((d * ph + h) * pw + w) * a.point_stride + c, points[d]);
-      }
+    if (a.depth == 0) {
+      plane_points<T, H, W>(a.samples, c, a.dst + c, a.point_stride);
+      continue;
+    }
+    alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
+    const int samples = ct::winograd_samples(a.depth);
+    for (int d = 0; d < samples; ++d)
+      plane_points<T, H, W>(a.samples + d * plane, c, planes + d * plane * lanes, lanes);
+    switch (a.depth) {
+      case 1:
+        depth_points<T, 1>(planes, plane, a.dst + c, a.point_stride);
+        break;
+      case 2:
+        depth_points<T, 2>(planes, plane, a.dst + c, a.point_stride);
+        break;
+      case 3:
+        depth_points<T, 3>(planes, plane, a.dst + c, a.point_stride);
+        break;
+      default:
+        depth_points<T, 4>(planes, plane, a.dst + c, a.point_stride);
+    }
   }
 }
 
-// Products to destinations: one of one, two of two, or P0 + P1 and P1 + P2.
-template <int Kind, class V>
-inline void to_outputs(const V* p, int step, V* y, int output_step) {
-  y[0] = Kind == 2 ? p[0] + p[step] : p[0];
-  if (Kind == 1) y[output_step] = p[step];
-  if (Kind == 2) y[output_step] = p[step] + p[2 * step];
+// Destinations of one vector of channels along h and w.
+template <class T, int H, int W>
+inline void plane_outputs(const T* src, ct::index point_stride, T* dst) {
+  constexpr int lanes = Simd<T>::lanes;
+  constexpr int ph = ct::kWinogradForms[H].points, pw = ct::kWinogradForms[W].points;
+  constexpr int mh = ct::kWinogradForms[H].outputs, mw = ct::kWinogradForms[W].outputs;
+  Vec<T> along_w[ph * mw], outputs[mh * mw];
+#pragma GCC unroll 6
+  for (int h = 0; h < ph; ++h) {
+    Vec<T> row[pw];
+#pragma GCC unroll 6
+    for (int w = 0; w < pw; ++w) row[w] = load(src + (h * pw + w) * point_stride);
+    to_outputs<W>(row, 1, along_w + h * mw, 1);
+  }
+#pragma GCC unroll 4
+  for (int w = 0; w < mw; ++w) {
+    to_outputs<H>(along_w + w, mw, outputs + w, mw);
+#pragma GCC unroll 4
+    for (int h = 0; h < mh; ++h) store(dst + (h * mw + w) * lanes, outputs[h * mw + w]);
+  }
 }
 
-template <class T, int D, int H, int W>
+template <class T, int D>
+__attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst) {
+  constexpr int lanes = Simd<T>::lanes;
+  constexpr int pd = ct::kWinogradForms[D].points, md = ct::kWinogradForms[D].outputs;
+  for (int n = 0; n < plane; ++n) {
+    Vec<T> line[pd], outputs[md];
+#pragma GCC unroll 6
+    for (int d = 0; d < pd; ++d) line[d] = load(planes + (d * plane + n) * lanes);
+    to_outputs<D>(line, 1, outputs, 1);
+#pragma GCC unroll 4
+    for (int d = 0; d < md; ++d) store(dst + (d * plane + n) * lanes, outputs[d]);
+  }
+}
+
+template <class T, int H, int W>
 void winograd_output(const ct::WinogradOutput<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
-  constexpr int pd = D + 1, ph = H + 1, pw = W + 1;  // products of a plain axis, one tap, two taps
-  constexpr int od = winograd_outputs(D), oh = winograd_outputs(H), ow = winograd_outputs(W);
+  constexpr int points = ct::kWinogradForms[H].points * ct::kWinogradForms[W].points;
+  constexpr int mh = ct::kWinogradForms[H].outputs, mw = ct::kWinogradForms[W].outputs, plane = mh * mw;
+  alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
+  alignas(64) T outputs[ct::kWinogradMostOutputs * plane * lanes];
   for (int v = 0; v < a.vectors; ++v) {
     const ct::index c = v * lanes;
-    Vec<T> along_w[pd][ph][ow], along_h[pd][oh][ow];
-#pragma GCC unroll 3
-    for (int d = 0; d < pd; ++d)
-#pragma GCC unroll 3
-      for (int h = 0; h < ph; ++h) {
-        Vec<T> row[pw];
-#pragma GCC unroll 3
-        for (int w = 0; w < pw; ++w) row[w] = load(a.src + ((d * ph + h) * pw + w) * a.point_stride + c);
-        to_outputs<W>(row, 1, along_w[d][h], 1);
-      }
-#pragma GCC unroll 3
-    for (int d = 0; d < pd; ++d)
-#pragma GCC unroll 2
-      for (int w = 0; w < ow; ++w) to_outputs<H>(&along_w[d][0][w], ow, &along_h[d][0][w], ow);
+    const int count = ct::kWinogradForms[a.depth].points;
+    for (int d = 0; d < count; ++d)
+      plane_outputs<T, H, W>(a.src + c + d * points * a.point_stride, a.point_stride,
+                             planes + d * plane * lanes);
+    const T* from = outputs;
+    switch (a.depth) {
+      case 0:
+        from = planes;
+        break;
+      case 1:
+        depth_outputs<T, 1>(planes, plane, outputs);
+        break;
+      case 2:
+        depth_outputs<T, 2>(planes, plane, outputs);
+        break;
+      case 3:
+        depth_outputs<T, 3>(planes, plane, outputs);
+        break;
+      case 4:
+        depth_outputs<T, 4>(planes, plane, outputs);
+        break;
+      default:
+        depth_outputs<T, 5>(planes, plane, outputs);
+    }
     const Vec<T> bias = load(a.bias + c);
     const bool whole = a.stride_c == 1 && c + lanes <= a.columns;
-#pragma GCC unroll 2
-    for (int h = 0; h < oh; ++h)
-#pragma GCC unroll 2
-      for (int w = 0; w < ow; ++w) {
-        Vec<T> y[od];
-        to_outputs<D>(&along_h[0][h][w], oh * ow, y, 1);
-#pragma GCC unroll 2
-        for (int d = 0; d < od; ++d) {
-          if (!(a.valid >> (4 * d + 2 * h + w) & 1)) continue;
+    for (ct::index d = a.begin[0]; d < a.end[0]; ++d)
+      for (ct::index h = a.begin[1]; h < a.end[1]; ++h)
+        for (ct::index w = a.begin[2]; w < a.end[2]; ++w) {
+          const Vec<T> y = load(from + (d * plane + h * mw + w) * lanes) + bias;
           T* dst = a.dst + d * a.stride[0] + h * a.stride[1] + w * a.stride[2] + c * a.stride_c;
           if (whole) {
-            store(dst, y[d] + bias);
+            store(dst, y);
           } else {
             T part[lanes];
-            store(part, y[d] + bias);
+            store(part, y);
             for (int n = 0; n < lanes && c + n < a.columns; ++n) dst[n * a.stride_c] = part[n];
           }
         }
-      }
   }
 }
 

@@ -117,9 +117,10 @@ def conv_transpose(
     algorithm : {"auto", "direct", "winograd"}, default "auto"
         ``"direct"`` adds every term of the definition in one order: the same bits however the work
         is cut, and an infinity or NaN reaches only the outputs that it belongs to. ``"winograd"``
-        needs fewer multiplications where two taps meet per phase and axis (``s < k <= 2 * s``, no
-        dilation), at the same level of rounding. ``"auto"`` takes it where it is faster, which may
-        depend on the size of the image, never on the batch or the threads.
+        needs fewer multiplications where two or three taps meet per phase and axis
+        (``s < k <= 3 * s``), with rounding errors of at most four times the direct ones. ``"auto"``
+        takes it where it is faster, which may depend on the size of the image, never on the batch
+        or the threads.
 
     Returns
     -------

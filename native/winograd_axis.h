@@ -1,0 +1,116 @@
+// The arithmetic of one axis of the Winograd forms: which tiles of which alignment compute which phase.
+//
+// Every phase starts its own tiles at its first destination, so that an even number of destinations leaves
+// no half tile. Phases whose tiles read the same samples share their points (a variant). Taps that are g
+// samples apart, as dilation makes them, turn a phase into g strands of every g-th destination, each an
+// ordinary problem on every g-th sample.
+#pragma once
+#include <numeric>
+#include <vector>
+
+#include "schedule.h"
+
+namespace ct {
+
+// Which form serves phases of two and three taps, and whether all of one form start their tiles together:
+// the first samples are then transformed once, for perhaps one tile more.
+struct WinogradCut {
+  int two = kTwoTwo, three = kTwoThree;
+  bool together = false;
+
+  int form(index taps) const { return taps == 1 ? kPlain : taps == 2 ? two : three; }
+};
+
+// The points of one alignment. Position p of its grid is the destination p - lead of a strand.
+struct Variant {
+  int form;
+  index base;       // source position of the first sample of tile 0
+  index positions;  // of the longest strand
+  const WinogradForm& shape() const { return kWinogradForms[form]; }
+
+  // Tiles in the block of positions [begin, begin + block).
+  index tiles(index begin, index block) const {
+    const index here = std::min(block, positions - begin);
+    return here > 0 ? ceil_div(here, shape().outputs) : 0;
+  }
+};
+
+// Destinations dst0 + j * dst_step of a phase, j < count.
+struct Strand {
+  int cls;      // index of the class
+  int variant;  // -1 where no tap reaches: the bias alone
+  index dst0, count, lead;
+};
+
+struct WinogradAxis {
+  std::vector<Variant> variants;
+  std::vector<Strand> strands;
+  index dst_step = 1, sample_step = 1, src_size = 1;
+  index extent = 0;  // positions of the longest strand
+  index unit = 1;    // blocks are multiples of it
+
+  // Per image: products, transformed points, and products of one tile of every phase.
+  double products = 0, points = 0, weights = 0;
+};
+
+// Distance between the taps of a phase, in samples.
+inline index tap_distance(const std::vector<AxisClass>& classes) {
+  for (const AxisClass& c : classes)
+    if (c.taps.size() > 1) return c.taps[1].shift - c.taps[0].shift;
+  return 1;
+}
+
+inline WinogradAxis winograd_axis(const Axis& axis, const std::vector<AxisClass>& classes,
+                                  const WinogradCut& cut) {
+  const AxisSchedule phases = schedule_axis(Kind::forward, axis, classes);
+  const index distance = tap_distance(classes);
+  WinogradAxis out;
+  out.dst_step = phases.dst_step * distance;
+  out.sample_step = distance;
+  out.src_size = axis.i;
+  std::vector<index> bases;
+  for (const Phase& p : phases.phases)
+    for (index n = 0; n < std::min(distance, p.count); ++n) {
+      const index taps = index(p.cls->taps.size());
+      Strand s{int(p.cls - classes.data()), -1, p.dst0 + n * phases.dst_step, ceil_div(p.count - n, distance),
+               0};
+      index base = 0;
+      if (taps) {
+        const int form = cut.form(taps);
+        base = p.source0 + n - p.cls->taps.back().shift;
+        for (std::size_t v = 0; v < out.variants.size() && s.variant < 0; ++v) {
+          Variant& known = out.variants[v];
+          const bool same = cut.together ? (base - known.base) % distance == 0 : base == known.base;
+          if (known.form != form || !same) continue;
+          s.variant = int(v);
+          known.base = std::min(known.base, base);
+        }
+        if (s.variant < 0) {
+          s.variant = int(out.variants.size());
+          out.variants.push_back({form, base, 0});
+        }
+      }
+      bases.push_back(base);
+      out.strands.push_back(s);
+    }
+  for (std::size_t n = 0; n < out.strands.size(); ++n) {
+    Strand& s = out.strands[n];
+    if (s.variant >= 0) {
+      Variant& v = out.variants[std::size_t(s.variant)];
+      s.lead = (bases[n] - v.base) / distance;
+      v.positions = std::max(v.positions, s.count + s.lead);
+      out.unit = std::lcm(out.unit, index(v.shape().outputs));
+    }
+    out.extent = std::max(out.extent, s.count + s.lead);
+  }
+  for (const Variant& v : out.variants) out.points += double(v.tiles(0, v.positions) * v.shape().points);
+  for (const Strand& s : out.strands) {
+    if (s.variant < 0) continue;
+    const Variant& v = out.variants[std::size_t(s.variant)];
+    out.products += double(v.tiles(0, v.positions) * v.shape().points);
+    out.weights += v.shape().points;
+  }
+  return out;
+}
+
+}  // namespace ct

@@ -1,0 +1,98 @@
+// Which forms serve an image, if any: the cost of all combinations, counted in vector operations.
+#include "winograd.h"
+
+namespace ct {
+namespace {
+
+// Vector operations beside the products, measured: per vector of transformed samples, per vector of
+// products, and per vector of weights, which come from a farther cache the fewer tiles share them.
+constexpr double kInput = 7, kOutput = 20, kWeight = 4;
+
+struct Option {
+  WinogradCut cut;
+  WinogradAxis axis;
+  int rough;
+};
+
+std::vector<Option> options(const Axis& axis, const std::vector<AxisClass>& classes, bool may_share) {
+  bool has[4] = {};
+  for (const AxisClass& c : classes) has[c.taps.size()] = true;
+  std::vector<Option> out;
+  for (int two : {kTwoTwo, kThreeTwo, kFourTwo})
+    for (int three : {kTwoThree, kFourThree}) {
+      if ((!has[2] && two != kTwoTwo) || (!has[3] && three != kTwoThree)) continue;
+      const bool rough = (has[2] && kWinogradForms[two].rough) || (has[3] && kWinogradForms[three].rough);
+      for (bool together : {false, true}) {
+        const WinogradCut cut{two, three, together};
+        WinogradAxis cut_axis = winograd_axis(axis, classes, cut);
+        // Sharing is an option where it saves a variant.
+        if (together && (!may_share || cut_axis.variants.size() >= out.back().axis.variants.size())) continue;
+        out.push_back({cut, std::move(cut_axis), rough});
+      }
+    }
+  return out;
+}
+
+}  // namespace
+
+template <class T>
+bool winograd_applies(const ChannelPacking<T>& p) {
+  if (p.shape.kind != Kind::forward) return false;
+  bool any = false;
+  for (const auto& classes : p.classes)
+    for (const AxisClass& c : classes) {
+      if (c.taps.size() > 3) return false;
+      any |= c.taps.size() > 1;
+    }
+  return any;
+}
+
+template <class T>
+WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kAxes]) {
+  double vectors = 0;
+  for (const Panel& panel : p.panels) vectors += panel.vectors;
+  const double channels = double(p.src_channels), lanes = p.table->lanes;
+  std::vector<Option> all[kAxes];
+  WinogradChoice best;
+  best.direct_products = 1;
+  for (int a = 0; a < kAxes; ++a) {
+    // Destinations of planar rows leave a block together, so all of its strands end at the same place.
+    all[a] = options(axes[a], p.classes[a], a < 2 || !p.shape.channels_first);
+    double taps = 0;
+    for (const Phase& phase : schedule_axis(Kind::forward, axes[a], p.classes[a]).phases)
+      taps += double(phase.count) * double(phase.cls->taps.size());
+    best.direct_products *= taps;
+  }
+  best.direct = (best.direct_products + kWeight * double(p.shape.taps())) * vectors * channels;
+  // Three rough axes would lose more accuracy than the forms are meant to, and so would sums of few terms,
+  // whose direct rounding is small.
+  const int rough_axes = p.src_channels < 32 ? 0 : 2;
+  best.cost = -1;
+  const char* forced = std::getenv("CT_WINO");
+  for (const Option& d : all[0])
+    for (const Option& h : all[1])
+      for (const Option& w : all[2]) {
+        if (d.rough + h.rough + w.rough > rough_axes) continue;
+        if (forced && (h.cut.two != forced[0] - '0' || w.cut.two != forced[1] - '0' ||
+                       h.cut.three != forced[2] - '0' || w.cut.three != forced[3] - '0' ||
+                       w.cut.together != forced[4] - '0' || (forced[5] && d.cut.two != forced[5] - '0')))
+          continue;
+        const double products = d.axis.products * h.axis.products * w.axis.products;
+        const double points = d.axis.points * h.axis.points * w.axis.points;
+        const double weights = d.axis.weights * h.axis.weights * w.axis.weights;
+        const double cost = products * vectors * (channels + kOutput) + points * kInput * channels / lanes +
+                            weights * kWeight * vectors * channels;
+        if (best.cost >= 0 && cost >= best.cost) continue;
+        best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
+        best.cost = cost;
+        best.products = products;
+      }
+  return best;
+}
+
+template bool winograd_applies(const ChannelPacking<float>&);
+template bool winograd_applies(const ChannelPacking<double>&);
+template WinogradChoice choose_winograd(const ChannelPacking<float>&, const Axis (&)[kAxes]);
+template WinogradChoice choose_winograd(const ChannelPacking<double>&, const Axis (&)[kAxes]);
+
+}  // namespace ct
