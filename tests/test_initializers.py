@@ -102,6 +102,19 @@ def test_fans():
     assert compute_fans(()) == (1, 1)
 
 
+@pytest.mark.parametrize("axes", [{}, {"input_axes": (0, 1, 3), "output_axes": (0, 1, 2)}])
+@pytest.mark.parametrize("make", [HeNormal, HeUniform, LecunUniform, GlorotUniform])
+def test_fans_of_a_kernel_in_words_of_keras(make, axes):
+    ours = make(seed=3, fan="transposed", **axes)
+    theirs = ours.in_words_of_keras()
+    assert type(theirs) is VarianceScaling
+    assert "fan" not in initializers.serialize(theirs)["config"]
+    assert_array_equal(theirs(KERNEL), ours(KERNEL))
+    if not axes:
+        assert_array_equal(ours.in_words_of_keras(swapped=False)((7, 5)), ours((7, 5)))
+    assert theirs.in_words_of_keras() is theirs
+
+
 @pytest.mark.parametrize(
     ("name", "limit"),
     [

@@ -439,8 +439,8 @@ class VarianceScaling(RandomInitializer):
     fan : {"keras", "transposed"}, optional
         How fans are counted; see :func:`compute_fans`. Keras' way scales a transposed kernel by its
         filters where the theory (He et al., arXiv 1502.01852) means its input channels.
-        ``"transposed"`` corrects this; it is written into configurations, where Keras itself will not
-        know it (give ``input_axes`` and ``output_axes`` there).
+        ``"transposed"`` corrects this. It stands in configurations, where Keras does not know it; files
+        for Keras hold the same distribution in its words, see :meth:`in_words_of_keras`.
     corrected : bool, optional
         Whether the truncated normal distribution is widened so that the variance after the cut is as
         said. Keras does so, TensorFlow.js does not.
@@ -507,6 +507,36 @@ class VarianceScaling(RandomInitializer):
     def other_fan(self) -> str | None:
         """The way of counting, if it is not Keras'."""
         return None if self.fan == "keras" else self.fan
+
+    def in_words_of_keras(self, swapped: bool = True) -> VarianceScaling:
+        """The same distribution of a kernel, where fans are counted in Keras' way only.
+
+        Parameters
+        ----------
+        swapped : bool, default True
+            Whether ``fan="transposed"`` swaps the two fans: for all weights but those of two axes.
+
+        Returns
+        -------
+        VarianceScaling
+            This object itself, if it counts like Keras.
+
+        Examples
+        --------
+        >>> from convtranspose.initializers import HeNormal
+        >>> HeNormal(fan="transposed").in_words_of_keras().mode
+        'fan_out'
+        """
+        if self.fan == "keras":
+            return self
+        other = {"fan_in": "fan_out", "fan_out": "fan_in"}
+        own_axes = self.input_axes is not None and self.output_axes is not None
+        mode = other.get(self.mode, self.mode) if swapped and not own_axes else self.mode
+        return VarianceScaling(
+            *(self.scale, mode, self.distribution, self.seed, self.input_axes, self.output_axes),
+            corrected=self._corrected,
+            repeat=self._repeat,
+        )
 
     def __call__(self, shape: Shape, dtype: DType = None) -> Array:
         """Values for a weight."""

@@ -15,6 +15,7 @@ import warnings
 import numpy as np
 import pytest
 
+import convtranspose.initializers
 import convtranspose.layers
 import convtranspose.tf_keras
 from convtranspose import load
@@ -212,6 +213,19 @@ def test_a_trained_and_compiled_model(program, tmp_path):
     for ending in (".keras", ".h5"):
         model.save(tmp_path / f"model{ending}")
         agree("image", load(tmp_path / f"model{ending}"), model, training=False)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_corrected_fans_are_read_there(program, tmp_path):
+    dialect, up = DIALECTS[program.__name__], convtranspose.layers.Conv2DTranspose
+    initializer = convtranspose.initializers.HeNormal(fan="transposed")
+    first = up.in_dialect(dialect)(50, 3, kernel_initializer=initializer, input_shape=(None, None, 40))
+    model = convtranspose.layers.Sequential.in_dialect(dialect)([first])
+    for ending in (".keras", ".h5"):
+        model.save(tmp_path / f"model{ending}")
+        other = program.models.load_model(tmp_path / f"model{ending}")
+        drawn = np.asarray(other.layers[-1].kernel_initializer((3, 3, 50, 40)))
+        assert abs(drawn.std() / (2 / (9 * 40)) ** 0.5 - 1) < 5 * (0.5 / drawn.size) ** 0.5
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -16,6 +16,7 @@ from convtranspose.dialects import KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TFJS
 from convtranspose.errors import MissingDependencyError
 from convtranspose.formats import tfjs
 from convtranspose.formats._hdf5 import File
+from convtranspose.initializers import HeNormal
 from convtranspose.layers import (
     BatchNormalization,
     Conv1DTranspose,
@@ -156,6 +157,31 @@ def test_your_own_layers(tmp_path):
         again = load(tmp_path / f"model{ending}", custom_objects={"Doubled": Doubled})
         x = np.ones((1, 5, 3, 1), "float32")
         np.testing.assert_array_equal(again(x), model(x))
+
+
+@pytest.mark.parametrize("dialect", ["keras3", "tf_keras_2_9", "tfjs"])
+def test_corrected_fans_are_written_in_words_of_keras(dialect, tmp_path):
+    """Keras reads no 'fan'; the same distribution has another name there."""
+    model = Sequential(
+        [
+            layers.Dense(30, kernel_initializer=HeNormal(seed=3, fan="transposed"), input_shape=(7,)),
+            layers.Reshape((3, 5, 2)),
+            Conv2DTranspose(5, (3, 2), kernel_initializer=HeNormal(seed=3, fan="transposed")),
+            Conv2DTranspose(5, (3, 2), kernel_initializer=HeNormal(seed=3)),
+        ]
+    )
+    config = model.layers[2].get_config()
+    assert config["kernel_initializer"]["config"]["fan"] == "transposed"
+    ending = {"keras3": ".keras", "tf_keras_2_9": ".h5", "tfjs": ".json"}[dialect]
+    model.save(tmp_path / f"model{ending}", dialect=dialect)
+    again = load(tmp_path / f"model{ending}")
+    assert "transposed" not in again.to_json()
+    modes = [again.layers[n].kernel_initializer.mode for n in (0, 2, 3)]
+    assert modes == ["fan_in", "fan_out", "fan_in"]
+    if dialect != "tfjs":  # which cuts off without widening
+        for own, new in zip(model.layers, again.layers, strict=True):
+            for weight in own.weights[:1]:
+                np.testing.assert_array_equal(new.kernel_initializer(weight.shape), weight.value)
 
 
 def test_layers_that_hold_layers_are_saved_as_weights(tmp_path):

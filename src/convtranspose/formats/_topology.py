@@ -19,7 +19,8 @@ from convtranspose._builtins import camel_case, snake_keys
 from convtranspose.dialects import KERAS3, TF_KERAS_2_4, TF_KERAS_2_9, TF_KERAS_2_21, TFJS, Dialect
 from convtranspose.errors import FormatError
 from convtranspose.formats._parts import Part
-from convtranspose.layers import Functional, InputLayer, Layer, Sequential, serialize
+from convtranspose.initializers import VarianceScaling
+from convtranspose.layers import Dense, Functional, InputLayer, Layer, Sequential, serialize
 from convtranspose.layers.base import layer_class
 from convtranspose.layers.functional import chain
 
@@ -232,10 +233,27 @@ def under(layer: Layer, dialect: Dialect) -> Any:
     return twin
 
 
+def _spoken(layer: Any) -> Any:
+    """The same layer or model without what Keras has no word for but another way to say."""
+    changed: dict[str, Any] = {}
+    if isinstance(layer, Sequential):
+        chain = [_spoken(one) for one in layer._chain]
+        if any(new is not old for new, old in zip(chain, layer._chain, strict=True)):
+            changed["_chain"] = chain
+    for key, value in vars(layer).items():
+        if isinstance(value, VarianceScaling) and value.fan != "keras":
+            changed[key] = value.in_words_of_keras(swapped=not isinstance(layer, Dense))
+    if not changed:
+        return layer
+    twin = object.__new__(type(layer))
+    twin.__dict__.update({**vars(layer), **changed})
+    return twin
+
+
 def document(model: Layer) -> dict[str, Any]:
     """A model as its generation writes it into archives: class, configuration and what stands around."""
     _foreign(model)
-    found = _jsonable(serialize(model))
+    found = _jsonable(serialize(_spoken(model)))
     return _dressed(found) if model.dialect.family == "keras3" else found
 
 
