@@ -273,6 +273,32 @@ def test_a_model():
     assert made.predict(np.ones((7, 3, 5, 1))).shape == (7, 7, 11, 1)
 
 
+def test_weights_of_a_model_begin_with_the_trainable_ones(tmp_path):
+    def chain(dialect):
+        layers = convtranspose.layers
+        up, norm = (cls.in_dialect(dialect) for cls in (layers.Conv2DTranspose, layers.BatchNormalization))
+        first = {"input_shape": (3, 5, 7), "name": "one", "kernel_initializer": "ones"}
+        return up(7, 1, **first), norm(name="norm"), up(7, 1, name="two", kernel_initializer="ones")
+
+    theirs = tfjs.sequential({"layers": chain(TFJS)})
+    assert [w.name for w in theirs.weights] == [
+        *("one/kernel", "one/bias", "norm/gamma", "norm/beta", "two/kernel", "two/bias"),
+        *("norm/moving_mean", "norm/moving_variance"),
+    ]
+    assert [w.name for w in theirs.nonTrainableWeights] == [w.name for w in theirs.weights[6:]]
+    theirs.layers[0].trainable = False
+    assert [w.name for w in theirs.weights][:2] == ["norm/gamma", "norm/beta"]
+    theirs.layers[0].trainable = True
+    ours = convtranspose.layers.Sequential(chain(KERAS3))
+    assert [w.name for w in ours.weights][4:6] == ["moving_mean", "moving_variance"]
+    ours.set_weights([np.full(w.shape, n + 1.0) for n, w in enumerate(ours.weights)])
+    ours.save(tmp_path / "ours.npz")
+    theirs.load_weights(tmp_path / "ours.npz")
+    assert [w.value.ravel()[0] for w in theirs.weights] == [1, 2, 3, 4, 7, 8, 5, 6]
+    x = small((1, 3, 5, 7))
+    assert_allclose(theirs.predict(x), ours.predict(x), rtol=1e-6)
+
+
 @pytest.mark.parametrize("ending", ["model.json", "model.npz", "model.keras"])
 def test_models_are_files(ending, tmp_path):
     if ending == "model.keras":

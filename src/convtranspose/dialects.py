@@ -102,6 +102,9 @@ class Dialect:
         Whether automatic names of layers end in their class and a number that counts from 1.
     frozen_regularized : bool
         Whether ``losses`` counts the regularizers of weights that are not trainable.
+    layers_trainable_first, models_trainable_first : bool
+        Whether ``weights`` begins with all that are trainable, those of layers inside among them (else the
+        weights of one layer follow those of another).
     layer_keys : tuple of str
         The keys every layer configuration begins with, in order; absent values are left out.
     conv_keys : tuple of str
@@ -143,6 +146,8 @@ class Dialect:
     build_scoped: bool = True
     class_in_name: bool = False
     frozen_regularized: bool = False
+    layers_trainable_first: bool = False
+    models_trainable_first: bool = False
     layer_keys: tuple[str, ...] = ("name", "trainable", "dtype")
     conv_keys: tuple[str, ...] = (*_CONV_HEAD, "output_padding", "data_format", "dilation_rate", *_CONV_TAIL)
     model_keys: tuple[str, ...] = ("name", "trainable", "dtype", "layers", "build_input_shape")
@@ -175,6 +180,7 @@ def _keras2(name: str, version: str, errors: Mapping[str, type[Exception]], **ch
         "named_by_path": True,
         "build_scoped": False,
         "frozen_regularized": True,
+        "layers_trainable_first": True,
         "layer_keys": ("name", "trainable", "batch_input_shape", "dtype"),
         "conv_keys": (
             *(*_CONV_HEAD, "data_format", "dilation_rate", "groups"),
@@ -225,6 +231,8 @@ TFJS = Dialect(
     named_by_path=True,
     build_scoped=False,
     class_in_name=True,
+    layers_trainable_first=True,
+    models_trainable_first=True,
     layer_keys=("name", "trainable", "batch_input_shape", "dtype"),
     conv_keys=(
         *("filters", "kernel_initializer", "kernel_regularizer", "kernel_constraint", "kernel_size"),

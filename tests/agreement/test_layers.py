@@ -87,7 +87,7 @@ def test_layers_inside_a_layer_of_ones_own(program):
             def __init__(self, **kwargs):
                 super().__init__(**kwargs)
                 self.up = layers.Conv2DTranspose(3, 2, kernel_regularizer="l2", name="up")
-                self.rest = [layers.Conv2DTranspose(2, 2, name="a"), {"b": layers.Dense(1, name="b")}["b"]]
+                self.rest = [layers.BatchNormalization(name="n"), layers.Conv2DTranspose(2, 2, name="a")]
 
             def call(self, inputs):
                 for layer in (self.up, *self.rest):

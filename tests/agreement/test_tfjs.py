@@ -16,7 +16,7 @@ import pytest
 
 from convtranspose import activations, constraints, initializers, regularizers, tfjs
 from convtranspose.dialects import TFJS
-from convtranspose.layers import clear_session
+from convtranspose.layers import BatchNormalization, clear_session
 
 ANSWER = """
 console.warn = () => {};
@@ -30,6 +30,11 @@ const run = {
     if (weights.length) layer.setWeights(weights.map(tensor));
     return {config: layer.getConfig(), output: plain(layer.apply(x)), weights: layer.getWeights().map(plain),
             shape: layer.computeOutputShape([null, ...x.shape.slice(1)]), params: layer.countParams()};
+  },
+  model({layers, shape}) {
+    const model = tf.sequential();
+    for (const [factory, config] of layers) model.add(tf.layers[factory](config));
+    return {weights: model.weights.map(w => w.name), config: model.getConfig().layers.length};
   },
   op({name, given, options}) { return {output: plain(tf[name](...given.map(tensor), ...options))}; },
 };
@@ -99,6 +104,13 @@ OBJECTS = [
     ("biasConstraint", {"className": "MinMaxNorm", "config": {"minValue": 1, "maxValue": 3, "rate": 0.5}}),
 ]
 
+MODEL = [
+    ["conv2dTranspose", {"filters": 2, "kernelSize": 3, "inputShape": [3, 5, 2], "name": "one"}],
+    ["batchNormalization", {"name": "norm"}],
+    ["conv2dTranspose", {"filters": 2, "kernelSize": 3, "name": "two", "trainable": False}],
+    ["conv2dTranspose", {"filters": 2, "kernelSize": 3, "name": "three", "useBias": False}],
+]
+
 RANDOM = [
     *("randomNormal", "randomUniform", "truncatedNormal", "glorotNormal", "glorotUniform", "heNormal"),
     *("heUniform", "leCunNormal", "leCunUniform", "varianceScaling"),
@@ -150,6 +162,7 @@ def questions():
         for base in [{"filters": 2, "kernelSize": 3}]
         for change in ERRORS
     ]
+    found["model"] = [{"kind": "model", "layers": MODEL}]
     found["op"] = [
         {"kind": "op", "name": "conv2dTranspose", "given": [x, kernel], "options": [shape, strides, pad]}
         for x, kernel, shape, strides, pad in (
@@ -269,6 +282,16 @@ def test_errors(answers):
         ours = outcome(question)
         wanted = {"Error": "ValueError"}.get(theirs.get("error"), theirs.get("error"))
         assert ours == wanted, f"{question['config']}: {ours}, {theirs}"
+
+
+def test_the_order_of_weights_in_a_model(answers):
+    [(_, theirs)] = answers["model"]
+    made = {
+        "conv2dTranspose": tfjs.layers.conv2dTranspose,
+        "batchNormalization": lambda config: BatchNormalization.in_dialect(TFJS)(**config),
+    }
+    model = tfjs.sequential({"layers": [made[factory](config) for factory, config in MODEL]})
+    assert [w.name for w in model.weights] == theirs["weights"]
 
 
 def test_operations(answers):

@@ -65,7 +65,10 @@ def test_a_decoder_is_the_same_in_every_kind_of_file(path: Path, ending: str, tm
         return
     model.save(again)
     copy = load(again)
-    assert [w.shape for w in copy.weights] == [w.shape for w in model.weights]
+    for one, other in zip(
+        copy.layers, model.layers, strict=True
+    ):  # models order their weights each in its way
+        assert [w.shape for w in one.weights] == [w.shape for w in other.weights]
     same(copy(inputs), outputs)
 
 

@@ -218,10 +218,11 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     if hasattr(module, "read_weights"):
         module.read_weights(model, file)
         return
-    found = [weight.value for weight in module.read(file).weights]
-    if [a.shape for a in found] != [w.shape for w in model.weights]:
+    found, own = (one._weights_by_layer() for one in (module.read(file), model))  # whatever their dialects
+    if [w.shape for w in found] != [w.shape for w in own]:
         raise FormatError(f"{file} holds the weights of another model.")
-    model.set_weights(found)
+    for variable, weight in zip(own, found, strict=True):
+        variable.assign(weight.value)
 
 
 def save_weights(model: Any, path: str | os.PathLike[str]) -> None:

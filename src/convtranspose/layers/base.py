@@ -251,7 +251,16 @@ class Layer:
     @property
     def weights(self) -> list[Variable]:
         """All its weights, in the order of :meth:`get_weights`."""
-        return [*self._variables, *(w for layer in self._sublayers() for w in layer.weights)]
+        found = self._weights_by_layer()
+        record = self.dialect
+        if record.models_trainable_first if self.holds_layers else record.layers_trainable_first:
+            first = {id(v) for v in self.trainable_weights}
+            found.sort(key=lambda v: id(v) not in first)  # the rest stays in its order
+        return found
+
+    def _weights_by_layer(self) -> list[Variable]:
+        own = sorted(self._variables, key=lambda v: not v.trainable)
+        return [*own, *(w for layer in self._sublayers() for w in layer._weights_by_layer())]
 
     @property
     def variables(self) -> list[Variable]:
