@@ -68,15 +68,10 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   // whose direct rounding is small.
   const int rough_axes = p.src_channels < 32 ? 0 : 2;
   best.cost = -1;
-  const char* forced = std::getenv("CT_WINO");
   for (const Option& d : all[0])
     for (const Option& h : all[1])
       for (const Option& w : all[2]) {
         if (d.rough + h.rough + w.rough > rough_axes) continue;
-        if (forced && (h.cut.two != forced[0] - '0' || w.cut.two != forced[1] - '0' ||
-                       h.cut.three != forced[2] - '0' || w.cut.three != forced[3] - '0' ||
-                       w.cut.together != forced[4] - '0' || (forced[5] && d.cut.two != forced[5] - '0')))
-          continue;
         const double products = d.axis.products * h.axis.products * w.axis.products;
         const double points = d.axis.points * h.axis.points * w.axis.points;
         const double weights = d.axis.weights * h.axis.weights * w.axis.weights;
