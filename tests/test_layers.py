@@ -548,6 +548,18 @@ def test_layers_inside_a_layer_of_ones_own(dialect: Dialect) -> None:
     assert block.trainable_weights == []
 
 
+def test_shapes_are_known_once_built() -> None:
+    layer = Conv2DTranspose(3, 3, 2, "same", name="up")
+    for name in ("input_shape", "output_shape"):
+        with pytest.raises(AttributeError, match=r"layer 'up' has no shapes yet\. Call it first"):
+            getattr(layer, name)
+    layer(grid(1, 5, 3, 2))
+    assert (layer.input_shape, layer.output_shape) == ((1, 5, 3, 2), (1, 10, 6, 3))
+    model = Sequential([InputLayer((5, 3, 2)), Conv2DTranspose(3, 3), Dense(7)])
+    assert [layer.output_shape for layer in model.layers] == [(None, 7, 5, 3), (None, 7, 5, 7)]
+    assert model.layers[0].input_shape == InputLayer((5, 3, 2)).output_shape == (None, 5, 3, 2)
+
+
 def test_a_layer_without_weights_is_built_by_a_call() -> None:
     class Twice(Layer):
         def call(self, inputs: Any) -> Any:

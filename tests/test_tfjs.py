@@ -271,6 +271,12 @@ def test_a_model():
     made.setWeights([-np.ones_like(w) for w in made.getWeights()])
     assert_array_equal(made.getWeights()[2], np.zeros((3, 3, 1, 2)))
     assert made.predict(np.ones((7, 3, 5, 1))).shape == (7, 7, 11, 1)
+    assert made.getLayer("a") is made.getLayer(0) is made.layers[0]
+    with pytest.raises(ValueError, match=r"no layer 'b'\. There are: a, conv2d"):
+        made.getLayer("b")
+    assert (made.inputShape, made.outputShape) == ((None, 3, 5, 1), (None, 7, 11, 1))
+    assert made.getLayer(1).inputShape == made.getLayer(0).outputShape == (None, 7, 11, 2)
+    assert convtranspose.formats.from_json(made.toJSON()).output_shape == made.outputShape
 
 
 def test_weights_of_a_model_begin_with_the_trainable_ones(tmp_path):

@@ -533,6 +533,32 @@ class Layer:
             self._admitted.clear()
         self._admitted.add(shape)
 
+    @property
+    def input_shape(self) -> Shape | None:
+        """Shape of the inputs that it was built for; ``None`` inside is open.
+
+        Raises
+        ------
+        AttributeError
+            If it is not built yet.
+        """
+        if self.build_shape is None:
+            raise AttributeError(f"layer {self.name!r} has no shapes yet. Call it first, or build it.")
+        return self.build_shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the outputs for inputs of ``input_shape``.
+
+        Raises
+        ------
+        AttributeError
+            If it is not built yet.
+        """
+        shape = self.input_shape
+        assert shape is not None
+        return self.compute_output_shape(shape)
+
     # Scopes of Keras 2
 
     def name_scope(self) -> AbstractContextManager[None]:

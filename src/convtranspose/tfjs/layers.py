@@ -113,6 +113,16 @@ class _Spelled(Layer, abstract=True):
         return self.non_trainable_weights
 
     @property
+    def inputShape(self) -> Shape | None:
+        """Shape of the inputs that it was built for."""
+        return self.input_shape
+
+    @property
+    def outputShape(self) -> Shape:
+        """Shape of the outputs for these inputs."""
+        return self.output_shape
+
+    @property
     def batchInputShape(self) -> Shape | None:
         """Shape of its inputs with the batch, if it was told."""
         return self.batch_input_shape
@@ -251,6 +261,22 @@ class Sequential(_Spelled, _layers.Sequential):
     >>> layers.Sequential([first]).countParams()
     20
     """
+
+    def getLayer(self, nameOrIndex: str | int) -> Layer:
+        """The layer of this name, or at this place.
+
+        Raises
+        ------
+        ValueError
+            If there is none of this name; the message lists all.
+        """
+        if isinstance(nameOrIndex, str):
+            return self.get_layer(nameOrIndex)
+        return self.get_layer(index=nameOrIndex)
+
+    def toJSON(self) -> str:
+        """The configuration as JSON text, as TensorFlow.js writes it; no weights."""
+        return self.to_json()
 
     def getConfig(self) -> dict[str, Any]:
         """Name and layers as plain data, with the keys of TensorFlow.js."""
