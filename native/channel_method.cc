@@ -66,7 +66,8 @@ struct ChannelMethod<T>::Schedule {
   bool packs;              // tasks pack what they use
   index packed_elements;   // of the phases that are packed together
   index line_piece;        // positions of a line that pass through the buffer at once
-  index line_elements;     // of that buffer
+  bool planar;             // lines of destinations leave a buffer transposed
+  index line_elements;     // of that buffer, per image
   index scratch_elements;  // per thread
 };
 
@@ -215,21 +216,21 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
 
   const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
   s.packs = packs;
-  s.packed_elements =
-      packs ? most_taps(!s.along_batch && call.dst.stride_c != 1) * packing_.src_channels * panel_width : 0;
+  s.packed_elements = packs ? most_taps(call.dst.stride_c != 1) * packing_.src_channels * panel_width : 0;
   // One block at best: sources come from the third cache faster than weights are packed again.
   const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
   s.batch_block = s.along_batch ? std::min(src.n, largest * ceil_div(16, largest)) : 1;
   for (int a = 0; a < kAxes; ++a) s.block[a] = std::max<index>(extent[a], 1);
+  // The first axis that can be halved. A block whose halves would need nearly the whole window, halo and
+  // all, is better left as it is.
   const auto halve = [&](index smallest_w) {
-    for (int a = 0; a < 2; ++a)
-      if (s.block[a] > 1) {
-        s.block[a] = ceil_div(s.block[a], 2);
-        return true;
-      }
-    if (s.block[2] > smallest_w) {
-      s.block[2] = std::max(ceil_div(s.block[2], 2), smallest_w);
-      return true;
+    for (int a = 0; a < kAxes; ++a) {
+      const index smallest = a == 2 ? smallest_w : 1, old = s.block[a];
+      if (old <= smallest) continue;
+      const index before = window_elements(s.block, s.batch_block);
+      s.block[a] = std::max(ceil_div(old, 2), smallest);
+      if (4 * window_elements(s.block, s.batch_block) <= 3 * before) return true;
+      s.block[a] = old;
     }
     return false;
   };
@@ -263,7 +264,12 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   const index per_position = s.axis[2].dst_step * panel_width;
   s.line_piece = std::max<index>(2 * largest, (64 << 10) / index(sizeof(T)) / per_position);
   s.line_elements = (std::min(s.line_piece, s.block[2]) + 1) * per_position;
-  s.scratch_elements = window_elements(s.block, s.batch_block) + s.line_elements + s.packed_elements;
+  // Planar destinations are written by whole lines, of all images of a tile, where a buffer may hold them.
+  s.planar = call.dst.stride_c != 1 && call.dst.stride[2] == 1 &&
+             s.batch_block * s.line_elements * index(sizeof(T)) <= 256 << 10;
+  if (!s.planar) s.line_elements = 0;
+  s.scratch_elements =
+      window_elements(s.block, s.batch_block) + s.batch_block * s.line_elements + s.packed_elements;
   return s;
 }
 
@@ -341,8 +347,8 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   index window = images * pitch;
   for (int a = 0; a < kAxes; ++a) window *= hi[a] - lo[a];
   if (direct) window = 0;
-  T* const copy = static_cast<T*>(
-      scratch(sizeof(T) * std::size_t(window + plan.line_elements + plan.packed_elements + 64)));
+  T* const copy = static_cast<T*>(scratch(
+      sizeof(T) * std::size_t(window + plan.batch_block * plan.line_elements + plan.packed_elements + 64)));
   if (direct) {
     source.base = first;
     source.stride_n = ctx.src.stride_n;
@@ -377,9 +383,8 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   weight_offset.reserve(most);
 
   T* const buffer = copy + window;  // (positions, panel)
-  T* const packed = buffer + plan.line_elements;
+  T* const packed = buffer + plan.batch_block * plan.line_elements;
 
-  const bool planar = !plan.along_batch && dst.stride_c != 1 && dst.stride[2] == 1;
   const bool streams = worth_streaming(dst, self.packing_.dst_channels);
   ChannelTile<T> tile;
   tile.channels = channels;
@@ -393,7 +398,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
     const index channel = group * self.packing_.dst_channels + panel.first;
     for (index c = 0; c < width; ++c) bias[c] = ctx.bias && c < panel.columns ? ctx.bias[channel + c] : T(0);
     tile.columns = panel.columns;
-    tile.streams = streams && !planar && panel.columns == width && width * index(sizeof(T)) % 64 == 0;
+    tile.streams = streams && !plan.planar && panel.columns == width && width * index(sizeof(T)) % 64 == 0;
     tile.dst_stride_c = dst.stride_c;
     if (!plan.packs)
       tile.weights = self.weights_.data() + group * self.packing_.group_weights + panel.weights;
@@ -450,13 +455,13 @@ void ChannelMethod<T>::run_task(void* context, index task) {
       };
       if (plan.along_batch) {
         tile.src_stride = source.stride_n;
-        tile.dst_stride = dst.stride_n;
+        tile.dst_stride = plan.planar ? plan.line_elements : dst.stride_n;
         const index size = self.finite_ ? tile_size(images, largest) : 1;
         for (index jw = w0; jw < w1; ++jw) {
           collect(jw, true);
           for (index n = 0; n < images; n += size) {
             tile.src = source.base + n * source.stride_n;
-            tile.dst = row + jw * dst_step + n * dst.stride_n;
+            tile.dst = row + jw * dst_step + n * tile.dst_stride;
             kernels[std::min(size, images - n) - 1](tile);
           }
         }
@@ -494,7 +499,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
                  (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
                  (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
         };
-        if (!planar) {
+        if (!plan.planar) {
           for (const Phase& pw : plan.axis[2].phases) {
             plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
             if (plan.packs && d0 < d1 && h0 < h1 && w0 < w1) {
@@ -538,8 +543,11 @@ void ChannelMethod<T>::run_task(void* context, index task) {
                        plan.axis[2].dst_step * width);
               }
               const bool whole = o_begin % 16 == 0 && o_end % 16 == 0;
-              (streams && whole && table.transpose_streaming ? table.transpose_streaming : table.transpose)(
-                  buffer, width, o_end - o_begin, panel.columns, at(jd, jh) + o_begin, dst.stride_c);
+              const auto move =
+                  streams && whole && table.transpose_streaming ? table.transpose_streaming : table.transpose;
+              for (index n = 0; n < images; ++n)
+                move(buffer + n * plan.line_elements, width, o_end - o_begin, panel.columns,
+                     at(jd, jh) + o_begin + n * dst.stride_n, dst.stride_c);
             }
       }
   }

@@ -5,23 +5,20 @@
 
 namespace {
 
-template <bool Streaming, class T>
-inline void put(T* p, Vec<T> v) {
-  Streaming ? stream<T>(p, v) : store<T>(p, v);
-}
-
-// One square block, as many rows as a vector has lanes, each where `source` says: rows n and n + half
-// interleave into rows 2n and 2n + 1, and after log2(lanes) rounds the block is its own transpose.
-template <class T, bool Streaming = false, class Row>
-inline void transpose_rows(const Row& source, T* dst, ct::index dst_stride) {
+// One square block: `get(n)` is its row n, `set(n, v)` takes column n. Rows n and n + half interleave into
+// rows 2n and 2n + 1, and after log2(lanes) rounds the block is its own transpose.
+template <class T, class Get, class Set>
+inline void transpose_block(const Get& get, const Set& set) {
   constexpr int lanes = Simd<T>::lanes;
 #if defined(__clang__)
   T block[lanes][lanes];
 #pragma GCC unroll 16
-  for (int r = 0; r < lanes; ++r)
-    for (int c = 0; c < lanes; ++c) block[c][r] = source(r)[c];
+  for (int r = 0; r < lanes; ++r) {
+    const Vec<T> row = get(r);
+    for (int c = 0; c < lanes; ++c) block[c][r] = row[c];
+  }
 #pragma GCC unroll 16
-  for (int r = 0; r < lanes; ++r) put<Streaming>(dst + r * dst_stride, load(block[r]));
+  for (int r = 0; r < lanes; ++r) set(r, load(block[r]));
 #else
   typedef decltype(Vec<T>{} < Vec<T>{}) Mask;
   Mask low, high;
@@ -31,7 +28,7 @@ inline void transpose_rows(const Row& source, T* dst, ct::index dst_stride) {
   }
   Vec<T> row[lanes], next[lanes];
 #pragma GCC unroll 16
-  for (int n = 0; n < lanes; ++n) row[n] = load(source(n));
+  for (int n = 0; n < lanes; ++n) row[n] = get(n);
 #pragma GCC unroll 4
   for (int half = lanes; half > 1; half /= 2) {
 #pragma GCC unroll 8
@@ -43,26 +40,43 @@ inline void transpose_rows(const Row& source, T* dst, ct::index dst_stride) {
     for (int n = 0; n < lanes; ++n) row[n] = next[n];
   }
 #pragma GCC unroll 16
-  for (int n = 0; n < lanes; ++n) put<Streaming>(dst + n * dst_stride, row[n]);
+  for (int n = 0; n < lanes; ++n) set(n, row[n]);
 #endif
+}
+
+// Blocks that are smaller than a vector on one side.
+template <class T>
+void transpose_small(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
+                     ct::index dst_stride) {
+  constexpr int lanes = Simd<T>::lanes;
+  for (ct::index c = 0; c < columns; c += lanes)
+    for (ct::index r = 0; r < rows; r += lanes) {
+      const int height = int(rows - r < lanes ? rows - r : lanes);
+      const int width = int(columns - c < lanes ? columns - c : lanes);
+      transpose_block<T>(
+          [&](int n) { return n < height ? load_some(src + (r + n) * src_stride + c, width) : Vec<T>{}; },
+          [&](int n, Vec<T> v) {
+            if (n < width) store_some<T>(dst + (c + n) * dst_stride + r, v, height);
+          });
+    }
 }
 
 template <class T, bool Streaming = false>
 void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
-  if (rows < lanes || columns < lanes) {
-    for (ct::index c = 0; c < columns; ++c)
-      for (ct::index r = 0; r < rows; ++r) dst[c * dst_stride + r] = src[r * src_stride + c];
-    return;
-  }
+  if (rows < lanes || columns < lanes)
+    return transpose_small(src, src_stride, rows, columns, dst, dst_stride);
   // The last block of a side ends at its edge and writes some numbers a second time.
   for (ct::index c = 0;;) {
     for (ct::index r = 0;;) {
       // The rows may lie pages apart, where the hardware sees no streams.
       for (int n = 0; n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
-      transpose_rows<T, Streaming>([&](int n) { return src + (r + n) * src_stride + c; },
-                                   dst + c * dst_stride + r, dst_stride);
+      transpose_block<T>([&](int n) { return load(src + (r + n) * src_stride + c); },
+                         [&](int n, Vec<T> v) {
+                           T* to = dst + (c + n) * dst_stride + r;
+                           Streaming ? stream<T>(to, v) : store<T>(to, v);
+                         });
       if (r + lanes >= rows) break;
       r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
     }
@@ -170,7 +184,8 @@ inline void interleave_many(const T* const* rows, ct::index n, ct::index count, 
   ct::index j = 0;
   for (; j + lanes <= count; j += lanes)
     for (ct::index r = 0;;) {
-      transpose_rows<T>([&](int k) { return rows[r + k] + j; }, dst + j * n + r, n);
+      transpose_block<T>([&](int k) { return load(rows[r + k] + j); },
+                         [&](int k, Vec<T> v) { store<T>(dst + (j + k) * n + r, v); });
       if (r + lanes >= n) break;
       r = r + 2 * lanes <= n ? r + lanes : n - lanes;
     }

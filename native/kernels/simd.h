@@ -4,6 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -38,6 +42,37 @@ inline Vec<T> load(const T* p) {
 template <class T>
 inline void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v;
+}
+
+// The first n numbers at p, zeros after them; the first n numbers of v at p. Nothing else is touched.
+template <class T>
+inline Vec<T> load_some(const T* p, int n) {
+#if defined(__AVX512F__)
+  const unsigned mask = (1u << n) - 1;
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm512_maskz_loadu_ps(__mmask16(mask), p);
+  else
+    return (Vec<T>)_mm512_maskz_loadu_pd(__mmask8(mask), p);
+#else
+  T part[Simd<T>::lanes] = {};
+  for (int k = 0; k < n; ++k) part[k] = p[k];
+  return load(part);
+#endif
+}
+
+template <class T>
+inline void store_some(T* p, Vec<T> v, int n) {
+#if defined(__AVX512F__)
+  const unsigned mask = (1u << n) - 1;
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, __mmask16(mask), (__m512)v);
+  else
+    _mm512_mask_storeu_pd(p, __mmask8(mask), (__m512d)v);
+#else
+  T part[Simd<T>::lanes];
+  store(part, v);
+  for (int k = 0; k < n; ++k) p[k] = part[k];
+#endif
 }
 
 // A store that goes around the caches, where the instruction set has one. p is aligned to a vector.
