@@ -93,7 +93,7 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path&
   }
   packing_.group_weights = at;
   if (shape.algorithm != Algorithm::direct && winograd_applies(packing_))
-    winograd_ = std::make_unique<Winograd<T>>(packing_);
+    winograd_ = std::make_unique<Winograd<T>>(packing_, use);
   if (!borrowed_) pack_all(kernel);
 }
 

@@ -157,6 +157,7 @@ struct WinogradOutput {
   index begin[kAxes], end[kAxes];  // those that exist
   index stride_c;
   index columns;
+  bool streams;  // as in ChannelTile
 };
 
 // The kernels of one element type on one path. Tables are indexed by size - 1.
@@ -181,6 +182,8 @@ struct KernelTable {
   // By the input transforms, and by the forms, of the axes h and w.
   void (*winograd_input[kWinogradInputs][kWinogradInputs])(const WinogradInput<T>&);
   void (*winograd_output[kWinogradFormCount][kWinogradFormCount])(const WinogradOutput<T>&);
+  // dst = sum over terms of factor * src
+  void (*combine)(const T* const* src, const double* factor, int terms, index count, T* dst);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside
   void (*transpose)(const T* src, index src_stride, index rows, index columns, T* dst, index dst_stride);
   // The same past the caches, for rows and dst that are whole cache lines; null where vectors are shorter.

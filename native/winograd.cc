@@ -22,7 +22,7 @@ WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
   const auto known = choices_.find(sizes);
   if (known != choices_.end()) return known->second;
   if (choices_.size() >= 64) choices_.clear();  // sizes that change at every call must not pile up
-  return choices_[sizes] = choose_winograd(packing_, axes);
+  return choices_[sizes] = choose_winograd(packing_, axes, use_);
 }
 
 template <class T>
@@ -35,37 +35,26 @@ namespace {
 
 // G times the taps of one combination of classes, one product after the other.
 template <class T>
-void transform_weights(const WinogradForm* const (&form)[kAxes], const AxisClass* const (&classes)[kAxes],
-                       const T* from, index slice, T* to) {
-  struct Term {
-    double factor;
-    const T* tap;
-  };
-  constexpr index kPiece = 512;
-  double sum[kPiece];
-  std::vector<Term> terms;
+void transform_weights(const KernelTable<T>& table, const WinogradForm* const (&form)[kAxes],
+                       const AxisClass* const (&classes)[kAxes], const T* from, index slice, T* to) {
+  const T* tap[27];
+  double factor[27];
   index taps[kAxes];
   for (int a = 0; a < kAxes; ++a) taps[a] = index(classes[a]->taps.size());
   for (int pd = 0; pd < form[0]->points; ++pd)
     for (int ph = 0; ph < form[1]->points; ++ph)
       for (int pw = 0; pw < form[2]->points; ++pw, to += slice) {
-        terms.clear();
+        int terms = 0;
         for (index td = 0; td < taps[0]; ++td)
           for (index th = 0; th < taps[1]; ++th)
             for (index tw = 0; tw < taps[2]; ++tw) {
               // Samples rise where the shifts of the taps fall.
-              const double factor = form[0]->weight[pd][taps[0] - 1 - td] *
-                                    form[1]->weight[ph][taps[1] - 1 - th] *
-                                    form[2]->weight[pw][taps[2] - 1 - tw];
-              if (factor) terms.push_back({factor, from + ((td * taps[1] + th) * taps[2] + tw) * slice});
+              factor[terms] = form[0]->weight[pd][taps[0] - 1 - td] * form[1]->weight[ph][taps[1] - 1 - th] *
+                              form[2]->weight[pw][taps[2] - 1 - tw];
+              tap[terms] = from + ((td * taps[1] + th) * taps[2] + tw) * slice;
+              if (factor[terms]) ++terms;
             }
-        for (index begin = 0; begin < slice; begin += kPiece) {
-          const index count = std::min(kPiece, slice - begin);
-          std::fill_n(sum, count, 0.0);
-          for (const Term& term : terms)
-            for (index n = 0; n < count; ++n) sum[n] += term.factor * double(term.tap[begin + n]);
-          for (index n = 0; n < count; ++n) to[begin + n] = T(sum[n]);
-        }
+        table.combine(tap, factor, terms, slice, to);
       }
 }
 
@@ -115,7 +104,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
     const T* from = packed + item / panels * p.group_weights + panel.weights;
     T* to = made->data.data() + item / panels * made->group + made->panel[std::size_t(item % panels)];
     each_class([&](auto& classes, auto& form, index taps, index points) {
-      if (points) transform_weights<T>(form, classes, from, slice, to);
+      if (points) transform_weights<T>(*p.table, form, classes, from, slice, to);
       from += taps * slice;
       to += points * slice;
     });
@@ -139,6 +128,7 @@ struct Winograd<T>::Schedule {
   index rounded;          // source channels, rounded up to whole vectors
   index padded;           // the same, spread out for the cache
   bool planar;            // destinations of a row leave a block together, transposed
+  bool streams;           // destinations go around the caches
   bool copied;            // samples come from a copy of the block's window
   index window_elements;  // a line of zeros and the window
   index point_elements, product_elements, line_elements;
@@ -155,6 +145,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.rounded = ceil_div(p.src_channels, lanes) * lanes;
   s.padded = spread<T>(s.rounded);
   s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
+  s.streams = worth_streaming(call.dst, p.dst_channels);
   s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
   s.passes = 1;
   for (int a = 0; a < kAxes; ++a) {
@@ -210,11 +201,24 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
       }
     return false;
   };
-  // Transformed points and products of a block stay in the L2 cache beside the weights that pass over them.
+  // Transformed points and products of a block stay in the L2 cache beside the weights that pass over them,
+  // and all scratch memory stays well below a quarter of the arrays.
   const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
-  const index largest = p.table->max_positions[1];
+  const index largest = p.table->max_positions[1], fewest = std::min<index>(largest, 8);
+  index arrays = p.shape.taps() * p.shape.c_out / p.shape.groups * p.shape.c_in;
+  index inputs = call.src.n * p.shape.c_in, outputs = call.src.n * p.shape.c_out;
+  for (const Axis& axis : call.axes) {
+    inputs *= axis.i;
+    outputs *= axis.o;
+  }
+  arrays += inputs + outputs;
   s.batch_block = 1;
-  while (count() > largest && s.point_elements + s.product_elements > budget && halve()) {
+  const auto too_large = [&] {
+    const index tiles = count();
+    return (tiles > largest && s.point_elements + s.product_elements > budget) ||
+           (tiles > fewest && s.elements() > arrays / 5);
+  };
+  while (too_large() && halve()) {
   }
   const index image = std::max<index>(s.point_elements + s.product_elements, 1);
   const index image_tiles = std::max<index>(count(), 1);
@@ -223,6 +227,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   if (whole)
     s.batch_block = std::clamp<index>(std::max(budget / image, ceil_div(2 * largest, image_tiles)), 1,
                                       std::max<index>(call.src.n, 1));
+  while (s.batch_block > 1 && count() > largest && s.elements() > arrays / 5) --s.batch_block;
 
   const int threads = call.threads < 1 ? default_threads() : call.threads;
   const index wanted = threads > 1 ? 4 * threads : 1, panels = index(p.panels.size());
@@ -482,6 +487,7 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
   out.vectors = panel.vectors;
   out.bias = bias_;
   out.stride_c = to_stride_c_;
+  out.streams = plan_.streams && !plan_.planar;
   out.columns = plan_.planar ? width : panel.columns;
   for (int a = 0; a < kAxes; ++a) out.stride[a] = to_step_[a];
   const auto kernel = table_.winograd_output[tiles.variant[1]->form][tiles.variant[2]->form];
@@ -581,6 +587,8 @@ void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&
         restore(*found, panel, strand);
       }
       if (!plan_.planar) continue;
+      const bool lines = plan_.streams && o_begin % 16 == 0 && o_end % 16 == 0 && table_.transpose_streaming;
+      const auto transpose = lines ? table_.transpose_streaming : table_.transpose;
       for (index n = 0; n < images_; ++n)
         for (index d = begin[0]; d < end[0]; ++d)
           for (index h = begin[1]; h < end[1]; ++h)

@@ -57,13 +57,13 @@ template <class T>
 bool winograd_applies(const ChannelPacking<T>& packing);
 
 template <class T>
-WinogradChoice choose_winograd(const ChannelPacking<T>& packing, const Axis (&axes)[kAxes]);
+WinogradChoice choose_winograd(const ChannelPacking<T>& packing, const Axis (&axes)[kAxes], Use use);
 
 template <class T>
 class Winograd {
  public:
   // The packing must outlive this object.
-  explicit Winograd(const ChannelPacking<T>& packing) : packing_(packing) {}
+  Winograd(const ChannelPacking<T>& packing, Use use) : packing_(packing), use_(use) {}
 
   // Whether images of these sizes are expected to be faster than by the direct sum.
   bool pays(const Call<T>& call) const;
@@ -84,6 +84,7 @@ class Winograd {
   const Weights& weights(const WinogradChoice& choice, const T* packed) const;
 
   const ChannelPacking<T>& packing_;
+  const Use use_;
   mutable std::mutex mutex_;
   mutable std::map<std::vector<index>, WinogradChoice> choices_;  // by the sizes of the last images
   // Few: one per set of forms that the sizes of the images have asked for.

@@ -5,8 +5,9 @@ namespace ct {
 namespace {
 
 // Vector operations beside the products, measured: per vector of transformed samples, per vector of
-// products, and per vector of weights, which come from a farther cache the fewer tiles share them.
-constexpr double kInput = 7, kOutput = 20, kWeight = 4;
+// products, and per vector of weights, which come from a farther cache the fewer tiles share them. A kernel
+// that is used once pays for the transform of its weights as well.
+constexpr double kInput = 7, kOutput = 20, kWeight = 4, kPack = 56;
 
 struct Option {
   WinogradCut cut;
@@ -48,7 +49,7 @@ bool winograd_applies(const ChannelPacking<T>& p) {
 }
 
 template <class T>
-WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kAxes]) {
+WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kAxes], Use use) {
   double vectors = 0;
   for (const Panel& panel : p.panels) vectors += panel.vectors;
   const double channels = double(p.src_channels), lanes = p.table->lanes;
@@ -67,6 +68,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   // Three rough axes would lose more accuracy than the forms are meant to, and so would sums of few terms,
   // whose direct rounding is small.
   const int rough_axes = p.src_channels < 32 ? 0 : 2;
+  const double weight = kWeight + (use == Use::once ? kPack : 0);
   best.cost = -1;
   for (const Option& d : all[0])
     for (const Option& h : all[1])
@@ -76,7 +78,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         const double points = d.axis.points * h.axis.points * w.axis.points;
         const double weights = d.axis.weights * h.axis.weights * w.axis.weights;
         const double cost = products * vectors * (channels + kOutput) + points * kInput * channels / lanes +
-                            weights * kWeight * vectors * channels;
+                            weights * weight * vectors * channels;
         if (best.cost >= 0 && cost >= best.cost) continue;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
         best.cost = cost;
@@ -87,7 +89,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
 
 template bool winograd_applies(const ChannelPacking<float>&);
 template bool winograd_applies(const ChannelPacking<double>&);
-template WinogradChoice choose_winograd(const ChannelPacking<float>&, const Axis (&)[kAxes]);
-template WinogradChoice choose_winograd(const ChannelPacking<double>&, const Axis (&)[kAxes]);
+template WinogradChoice choose_winograd(const ChannelPacking<float>&, const Axis (&)[kAxes], Use);
+template WinogradChoice choose_winograd(const ChannelPacking<double>&, const Axis (&)[kAxes], Use);
 
 }  // namespace ct

@@ -88,6 +88,7 @@ KernelTable<T> make() {
   t.max_rows = kRows;
   add_rows<T>(t);
   add_winograd<T>(t);
+  t.combine = combine<T>;
   t.sum_rows = sum_rows<T>;
   t.depthwise = depthwise_kernel<T>;
   t.transpose = transpose<T>;

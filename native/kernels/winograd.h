@@ -6,6 +6,31 @@
 
 namespace {
 
+// dst[n] = sum over terms of factor[t] * src[t][n], in double precision: what the taps of a form become.
+template <class T>
+void combine(const T* const* src, const double* factor, int terms, ct::index count, T* dst) {
+  constexpr int lanes = Simd<double>::lanes;
+  typedef T Part __attribute__((vector_size(lanes * sizeof(T))));
+  typedef T Unaligned __attribute__((vector_size(lanes * sizeof(T)), aligned(alignof(T)), may_alias));
+  ct::index n = 0;
+  for (; n + 2 * lanes <= count; n += 2 * lanes) {
+    Vec<double> low = {}, high = {};
+    for (int t = 0; t < terms; ++t) {
+      const Part a = *reinterpret_cast<const Unaligned*>(src[t] + n);
+      const Part b = *reinterpret_cast<const Unaligned*>(src[t] + n + lanes);
+      low += factor[t] * __builtin_convertvector(a, Vec<double>);
+      high += factor[t] * __builtin_convertvector(b, Vec<double>);
+    }
+    *reinterpret_cast<Unaligned*>(dst + n) = __builtin_convertvector(low, Part);
+    *reinterpret_cast<Unaligned*>(dst + n + lanes) = __builtin_convertvector(high, Part);
+  }
+  for (; n < count; ++n) {
+    double sum = 0;
+    for (int t = 0; t < terms; ++t) sum += factor[t] * double(src[t][n]);
+    dst[n] = T(sum);
+  }
+}
+
 // Samples of one line to its points: the matrix B of a form.
 template <int Input, class V>
 inline void to_points(const V* d, int step, V* p, int point_step) {
@@ -209,7 +234,9 @@ void winograd_output(const ct::WinogradOutput<T>& a) {
         for (ct::index w = a.begin[2]; w < a.end[2]; ++w) {
           const Vec<T> y = load(from + (d * plane + h * mw + w) * lanes) + bias;
           T* dst = a.dst + d * a.stride[0] + h * a.stride[1] + w * a.stride[2] + c * a.stride_c;
-          if (whole) {
+          if (whole && a.streams) {
+            stream(dst, y);
+          } else if (whole) {
             store(dst, y);
           } else {
             T part[lanes];

@@ -119,8 +119,8 @@ def conv_transpose(
         is cut, and an infinity or NaN reaches only the outputs that it belongs to. ``"winograd"``
         needs fewer multiplications where two or three taps meet per phase and axis
         (``s < k <= 3 * s``), with rounding errors of at most four times the direct ones. ``"auto"``
-        takes it where it is faster, which may depend on the size of the image, never on the batch
-        or the threads.
+        takes it where it is faster, which may depend on the size of the image and on whether the
+        kernel is used once or kept in a plan, never on the batch or the threads.
 
     Returns
     -------

@@ -193,6 +193,16 @@ def test_auto_takes_winograd_where_it_is_faster(path):
     assert "Winograd F" not in one_tap.explain((1, 32, 32, 64))
 
 
+def test_a_kernel_that_is_used_once_pays_for_its_transform():
+    """Many weights and few pixels: packing would take longer than the direct sum."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((1, 8, 9, 128)).astype("float32")
+    w = rng.standard_normal((4, 4, 96, 128)).astype("float32")
+    assert "Winograd" in convtranspose.plan(w, 2, "same").explain(x.shape)
+    direct = convtranspose.conv_transpose(x, w, 2, "same", algorithm="direct")
+    assert convtranspose.conv_transpose(x, w, 2, "same").tobytes() == direct.tobytes()
+
+
 def test_winograd_choice_ignores_the_batch():
     plan = convtranspose.plan(np.ones((4, 4, 64, 128), "float32"), 2, "same")
     said = [plan.explain((n, 9, 10, 128)).split(" tasks")[0].rsplit(",", 1)[0] for n in (1, 7, 64)]
@@ -200,18 +210,22 @@ def test_winograd_choice_ignores_the_batch():
 
 
 @pytest.mark.parametrize(
-    ("shape", "kernel"),
+    ("shape", "kernel", "stride", "dilation"),
     [
-        ((1, 64, 64, 256), (4, 4, 64, 256)),
-        ((16, 8, 8, 512), (4, 4, 256, 512)),
-        ((1, 9, 9, 9, 64), (4, 4, 4, 64, 64)),
+        ((1, 64, 64, 256), (4, 4, 64, 256), 2, 1),
+        ((16, 8, 8, 512), (4, 4, 256, 512), 2, 1),
+        ((1, 9, 9, 9, 64), (4, 4, 4, 64, 64), 2, 1),
+        ((1, 64, 64, 64), (3, 3, 64, 64), 1, 2),
+        ((8, 8, 8, 256), (3, 3, 256, 256), 1, 1),
+        ((1, 86, 512), (16, 256, 512), 8, 1),
     ],
 )
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
-def test_winograd_workspace_is_small(shape, kernel, layout):
+def test_winograd_workspace_is_small(shape, kernel, stride, dilation, layout):
     if layout == "channels_first":
         shape = (shape[0], shape[-1], *shape[1:-1])
-    plan = convtranspose.plan(np.zeros(kernel, "float32"), 2, "same", data_format=layout)
+    w = np.zeros(kernel, "float32")
+    plan = convtranspose.plan(w, stride, "same", data_format=layout, dilation_rate=dilation)
     assert "Winograd" in plan.explain(shape)
     whole = 4 * (np.prod(shape) + np.prod(kernel) + np.prod(plan.output_shape(shape)))
     assert 0 < plan.workspace_bytes(shape, threads=1) < whole / 4
