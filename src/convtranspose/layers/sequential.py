@@ -58,7 +58,12 @@ class InputLayer(Layer):
         if whole is None and shape is None:
             raise ValueError("InputLayer needs shape=(...), without the batch, or batch_shape=(...).")
         self.batch_shape: Shape = tuple(whole) if whole is not None else (batch_size, *(shape or ()))
-        self.built, self.build_shape = True, self.batch_shape
+        self.built = True
+
+    @property
+    def input_shape(self) -> Shape:
+        """Its shape."""
+        return self.batch_shape
 
     def _automatic_name(self) -> str:
         record = self.dialect
