@@ -93,7 +93,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
     reason = "the Winograd form was asked for";
     return make_channel_method(shape, kernel, path, use);
   }
-  const bool depthwise = src == 1 && dst == 1 && !shape.channels_first && shape.groups > 1;
+  // Planes have kernels for the strides whose phases a few shuffles join.
+  const index s = shape.s[2];
+  const bool planes = s == 1 || ((s == 2 || s == 4) && shape.d[2] == 1);
+  const bool depthwise = src == 1 && dst == 1 && shape.groups > 1 && (planes || !shape.channels_first);
   const bool rows = rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3;
   if (!depthwise && !rows) {
     reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
@@ -104,7 +107,7 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
     return make_channel_method(shape, kernel, path, use);
   }
   if (depthwise) {
-    reason = "one channel per group, channels last: element-wise along the channels";
+    reason = "one channel per group: every tap is an element-wise product";
     return make_depthwise_method(shape, kernel, path);
   }
   reason = std::to_string(dst) + " output channels per group would leave much of the vectors of " +

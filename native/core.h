@@ -118,21 +118,54 @@ struct SumTile {
   T* dst;
 };
 
-// Element-wise method of depthwise layers, vectors along the channels of channels-last memory.
-//   dst[m, :] = bias + sum over taps t of src[offset[t] + m * src_stride + :] * weights[t, :]
+// The depthwise method works on lines of destinations: one row of an image, with the source rows that meet
+// it. Lines and rows are offsets in elements, so one table serves every image and every plane.
+struct DepthwiseRow {
+  index src, weights;
+};
+
+struct DepthwiseLine {
+  index dst, first, count;  // which rows
+};
+
+// One tap along w: source column of q = 0, and which of a row's weights.
+struct DepthwiseTap {
+  index column, weight;
+};
+
+// A run of lines, q in [begin, end) of each; q has one destination per phase.
+//   dst[q * phases + r + dst_first] = bias + sum over the line's rows, taps t of phase r of
+//       src[row + q * src_step + src_first + column[t]] * weights[row + weight[t]]
+// Sources outside of [0, src_size) are zeros, destinations outside of [0, dst_size) are not written.
 template <class T>
-struct DepthwiseTile {
+struct DepthwiseRun {
+  const DepthwiseLine* lines;
+  index line_count;
+  const DepthwiseRow* rows;
+  const DepthwiseTap* taps;
+  const index* phase_taps;  // first tap per phase, and the end
+  index phases, kernel_size, dilation;
   const T* src;
-  index src_stride;
-  index taps;
-  const index* src_offset;
-  const index* weight_offset;
+  T* dst;
   const T* weights;
   const T* bias;
-  T* dst;
-  index dst_stride;
-  index positions;
-  index channels;
+  index src_stride, dst_stride;  // between neighbouring positions
+  index src_size, dst_size;
+  index src_step, src_first, dst_first;
+  index begin, end;
+  index inner_begin, inner_end;  // here everything is inside
+  index channel_begin, channel_end, channels;
+  // Kernels of whole planes: a line is a plane then, its rows are planes too, and these are its rows.
+  index src_pitch, dst_pitch, src_rows, dst_rows, src_row_first, dst_row_first;
+  index row_begin, row_end, inner_row_begin, inner_row_end;
+};
+
+// Kernels made for one size and stride: channels last along w, planes along h and w.
+template <class T>
+struct DepthwiseKernel {
+  index kernel_size, stride;
+  void (*last[2])(const DepthwiseRun<T>&);   // forward, adjoint
+  void (*plane[2])(const DepthwiseRun<T>&);  // or null
 };
 
 // Winograd transforms of one tile; see kernels/winograd.h.
@@ -164,6 +197,7 @@ struct WinogradOutput {
 template <class T>
 struct KernelTable {
   static constexpr int kMaxPositions = 16, kMaxVectors = 2, kMaxRows = 8, kMaxRowVectors = 8;
+  static constexpr int kDepthwiseKernels = 8, kDepthwiseStrides = 3;
   int lanes;                       // elements per vector
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
@@ -178,7 +212,10 @@ struct KernelTable {
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
   void (*sum_rows)(const SumTile<T>&);
-  void (*depthwise)(const DepthwiseTile<T>&);
+  DepthwiseKernel<T> depthwise[kDepthwiseKernels];
+  void (*depthwise_any)(const DepthwiseRun<T>&);
+  // Channels-first kernels of lines for strides 1, 2 and 4, forward and adjoint; one channel per run.
+  void (*depthwise_first[kDepthwiseStrides][2])(const DepthwiseRun<T>&);
   // By the input transforms, and by the forms, of the axes h and w.
   void (*winograd_input[kWinogradInputs][kWinogradInputs])(const WinogradInput<T>&);
   void (*winograd_output[kWinogradFormCount][kWinogradFormCount])(const WinogradOutput<T>&);

@@ -1,6 +1,8 @@
-// The depthwise method: one channel per group, channels last. Every tap is an element-wise product along
-// the channels, read where it lies: no copy, no halo. Positions at the border get only the taps they meet.
+// The depthwise method: one channel per group. Hardly any arithmetic follows a load here, so sources are
+// read where they lie, without a copy: along the channels if they come last, along the rows of a plane if
+// they come first. What lies beyond a border is left out, source rows here and columns by the kernels.
 #include <algorithm>
+#include <mutex>
 
 #include "method.h"
 #include "schedule.h"
@@ -8,134 +10,331 @@
 namespace ct {
 namespace {
 
+constexpr index kBlockBytes = 20 << 10;    // of the first cache, for what a few lines read and write
+constexpr index kBlockChannels = 128;      // whose weights stay there as well
+constexpr index kTaskElements = 16 << 10;  // destinations that are worth a task
+constexpr index kTaskLines = 32;           // neighbouring lines share source rows
+
 template <class T>
 class DepthwiseMethod final : public Method<T> {
  public:
-  DepthwiseMethod(const Shape& shape, const T* kernel, const Path& path)
-      : shape_(shape),
-        table_(kernels<T>(path)),
-        weights_(shape.taps() * shape.groups),
-        no_bias_(shape.groups),
-        other_layouts_(make_channel_method(shape, kernel, path, Use::kept)) {
-    T* dst = weights_.data();
-    for (int a = 0; a < kAxes; ++a) classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
-    for (const AxisClass& cd : classes_[0])
-      for (const AxisClass& ch : classes_[1])
-        for (const AxisClass& cw : classes_[2])
-          for (const AxisTap& td : cd.taps)
-            for (const AxisTap& th : ch.taps)
-              for (const AxisTap& tw : cw.taps) {
-                const index tap =
-                    (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2] + tw.kernel_index;
-                dst = std::copy_n(kernel + tap * shape.groups, shape.groups, dst);
-              }
-    std::fill_n(no_bias_.data(), shape.groups, T(0));
-  }
-
-  bool run(const Call<T>& call) const override {
-    // Channels that are not neighbours are rare here; the other method adds in the same order.
-    if (call.src.stride_c != 1 || call.dst.stride_c != 1) return other_layouts_->run(call);
-    Context context{this, {}, &call, 0};
-    for (int a = 0; a < kAxes; ++a) context.axis[a] = schedule_axis(shape_.kind, call.axes[a], classes_[a]);
-    context.lines = context.axis[1].q_end - context.axis[1].q_begin;
-    const index tasks = call.src.n * (context.axis[0].q_end - context.axis[0].q_begin) * context.lines;
-    return parallel_for(tasks, call.threads, &run_task, &context, call.should_stop);
-  }
-
-  index workspace_bytes(const Call<T>&) const override { return 0; }
-
-  std::string explain(const Call<T>&) const override {
-    return "depthwise method: vectors of " + std::to_string(table_.lanes) + " channels";
-  }
+  DepthwiseMethod(const Shape& shape, const T* kernel, const Path& path);
+  bool run(const Call<T>& call) const override;
+  index workspace_bytes(const Call<T>& call) const override;
+  std::string explain(const Call<T>& call) const override;
 
  private:
+  // The lines of one image or plane, and how they are shared out.
+  struct Schedule {
+    std::vector<DepthwiseLine> lines;
+    std::vector<DepthwiseRow> rows;
+    DepthwiseRun<T> run;
+    bool cut_rows;
+    index line_chunk, line_chunks, planes, plane_chunk, tasks;
+    index block_channels, block_width;
+  };
   struct Context {
     const DepthwiseMethod* self;
-    AxisSchedule axis[kAxes];
+    const Schedule* plan;
     const Call<T>* call;
-    index lines;
   };
 
-  // One line of q: all phases of one (image, q_d, q_h).
-  static void run_task(void* context, index task) {
-    const Context& ctx = *static_cast<const Context*>(context);
-    const DepthwiseMethod& self = *ctx.self;
-    const Call<T>& call = *ctx.call;
-    const index channels = self.shape_.groups;
-    const index q_h = ctx.axis[1].q_begin + task % ctx.lines;
-    task /= ctx.lines;
-    const index depth = ctx.axis[0].q_end - ctx.axis[0].q_begin;
-    const index q_d = ctx.axis[0].q_begin + task % depth, image = task / depth;
-    const T* src = call.src.data + image * call.src.stride_n;
-
-    std::vector<index> src_offset, weight_offset;
-    DepthwiseTile<T> tile;
-    tile.src_stride = ctx.axis[2].src_step * call.src.stride[2];
-    tile.dst_stride = ctx.axis[2].dst_step * call.dst.stride[2];
-    tile.weights = self.weights_.data();
-    tile.bias = call.bias ? call.bias : self.no_bias_.data();
-    tile.channels = channels;
-
-    for (const Phase& pd : ctx.axis[0].phases)
-      for (const Phase& ph : ctx.axis[1].phases)
-        for (const Phase& pw : ctx.axis[2].phases) {
-          const index jd = q_d - pd.q0, jh = q_h - ph.q0;
-          if (jd < 0 || jd >= pd.count || jh < 0 || jh >= ph.count) continue;
-          const auto &cd = pd.cls->taps, &ch = ph.cls->taps, &cw = pw.cls->taps;
-          const index nd = index(cd.size()), nh = index(ch.size()), nw = index(cw.size());
-          const index before = pd.cls->taps_before * self.shape_.k[1] * self.shape_.k[2] +
-                               nd * (ph.cls->taps_before * self.shape_.k[2] + nh * pw.cls->taps_before);
-          T* row = call.dst.data + image * call.dst.stride_n +
-                   (pd.dst0 + jd * ctx.axis[0].dst_step) * call.dst.stride[0] +
-                   (ph.dst0 + jh * ctx.axis[1].dst_step) * call.dst.stride[1] + pw.dst0 * call.dst.stride[2];
-          // Inside [lo, hi) every tap of w meets the source.
-          index lo = 0, hi = pw.count;
-          for (const AxisTap& tap : cw) {
-            const index at = ctx.axis[2].source(pw, tap, 0);
-            lo = std::max(lo, -floor_div(at, ctx.axis[2].src_step));
-            hi = std::min(hi, -floor_div(at - ctx.axis[2].src_size, ctx.axis[2].src_step));
-          }
-          lo = std::min(lo, pw.count);
-          hi = std::max(hi, lo);
-          const auto positions = [&](index begin, index end) {
-            if (begin >= end) return;
-            src_offset.clear();
-            weight_offset.clear();
-            for (index td = 0; td < nd; ++td) {
-              const index sd = ctx.axis[0].source(pd, cd[std::size_t(td)], jd);
-              if (sd < 0 || sd >= ctx.axis[0].src_size) continue;
-              for (index th = 0; th < nh; ++th) {
-                const index sh = ctx.axis[1].source(ph, ch[std::size_t(th)], jh);
-                if (sh < 0 || sh >= ctx.axis[1].src_size) continue;
-                for (index tw = 0; tw < nw; ++tw) {
-                  const index sw = ctx.axis[2].source(pw, cw[std::size_t(tw)], begin);
-                  if (sw < 0 || sw >= ctx.axis[2].src_size) continue;
-                  src_offset.push_back(sd * call.src.stride[0] + sh * call.src.stride[1] +
-                                       sw * call.src.stride[2]);
-                  weight_offset.push_back((before + (td * nh + th) * nw + tw) * channels);
-                }
-              }
-            }
-            tile.taps = index(src_offset.size());
-            tile.src_offset = src_offset.data();
-            tile.weight_offset = weight_offset.data();
-            tile.src = src;
-            tile.dst = row + begin * tile.dst_stride;
-            tile.positions = end - begin;
-            self.table_.depthwise(tile);
-          };
-          for (index j = 0; j < lo; ++j) positions(j, j + 1);
-          positions(lo, hi);
-          for (index j = hi; j < pw.count; ++j) positions(j, j + 1);
-        }
-  }
+  static bool in_place(const Call<T>& call, bool channels_first);
+  const Method<T>& other_layouts() const;
+  Schedule schedule(const Call<T>& call) const;
+  void add_lines(const Call<T>& call, Schedule& plan) const;
+  void set_rows(const Call<T>& call, DepthwiseRun<T>& run) const;
+  void set_columns(const Axis& axis, DepthwiseRun<T>& run) const;
+  static DepthwiseRun<T> cut(const Schedule& plan, index first);
+  static void run_images(void* context, index task);
+  static void run_planes(void* context, index task);
 
   Shape shape_;
+  const Path& path_;
   const KernelTable<T>& table_;
+  void (*kernel_)(const DepthwiseRun<T>&);
+  bool square_ = false;  // the kernel takes planes, not lines
   std::vector<AxisClass> classes_[kAxes];
+  std::vector<DepthwiseTap> taps_;  // along w, by phase
+  std::vector<index> phase_taps_;
   Buffer<T> weights_, no_bias_;
-  std::unique_ptr<Method<T>> other_layouts_;
+  mutable std::once_flag other_once_;
+  mutable std::unique_ptr<Method<T>> other_;
 };
+
+template <class T>
+DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const Path& path)
+    : shape_(shape),
+      path_(path),
+      table_(kernels<T>(path)),
+      kernel_(table_.depthwise_any),
+      weights_(shape.taps() * shape.groups),
+      no_bias_(shape.groups) {
+  const bool forward = shape.kind == Kind::forward;
+  for (int a = 0; a < kAxes; ++a) classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
+  for (const AxisClass& c : classes_[2]) {
+    phase_taps_.push_back(index(taps_.size()));
+    for (const AxisTap& tap : c.taps) taps_.push_back({forward ? -tap.shift : tap.shift, tap.kernel_index});
+  }
+  phase_taps_.push_back(index(taps_.size()));
+  std::fill_n(no_bias_.data(), shape.groups, T(0));
+  const int kind = forward ? 0 : 1;
+  const DepthwiseKernel<T>* known = nullptr;
+  for (const DepthwiseKernel<T>& k : table_.depthwise)
+    if (k.kernel_size == shape.k[2] && k.stride == shape.s[2] && shape.d[2] == 1) known = &k;
+  if (shape.channels_first) {
+    table_.transpose(kernel, shape.groups, shape.taps(), shape.groups, weights_.data(), shape.taps());
+    square_ = known && known->plane[kind] && shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] &&
+              shape.d[1] == 1;
+    kernel_ = square_ ? known->plane[kind] : table_.depthwise_first[shape.s[2] / 2][kind];
+  } else {
+    std::copy_n(kernel, shape.taps() * shape.groups, weights_.data());
+    if (known && shape.groups >= table_.lanes) kernel_ = known->last[kind];
+  }
+}
+
+// The source positions of one destination along one axis, with their taps.
+template <class Use>
+void each_source(Kind kind, const Axis& axis, const std::vector<AxisClass>& classes, index o, Use use) {
+  const bool forward = kind == Kind::forward;
+  const index at = forward ? floor_div(o + axis.lo, axis.s) : o * axis.s - axis.lo;
+  const AxisClass& c = classes[std::size_t(forward ? o + axis.lo - at * axis.s : 0)];
+  for (const AxisTap& tap : c.taps) {
+    const index source = forward ? at - tap.shift : at + tap.shift;
+    if (source >= 0 && source < (forward ? axis.i : axis.o)) use(source, tap.kernel_index);
+  }
+}
+
+template <class T>
+void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
+  const index per_row = shape_.k[2] * (shape_.channels_first ? 1 : shape_.groups);
+  plan.lines.reserve(std::size_t(call.dst.size[0] * call.dst.size[1]));
+  if (square_) {
+    for (index d = 0; d < call.dst.size[0]; ++d) {
+      const index first = index(plan.rows.size());
+      each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
+        plan.rows.push_back({sd * call.src.stride[0], kd * shape_.k[1] * per_row});
+      });
+      plan.lines.push_back({d * call.dst.stride[0], first, index(plan.rows.size()) - first});
+    }
+    return;
+  }
+  for (index d = 0; d < call.dst.size[0]; ++d)
+    for (index h = 0; h < call.dst.size[1]; ++h) {
+      const index first = index(plan.rows.size());
+      each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
+        each_source(shape_.kind, call.axes[1], classes_[1], h, [&](index sh, index kh) {
+          plan.rows.push_back(
+              {sd * call.src.stride[0] + sh * call.src.stride[1], (kd * shape_.k[1] + kh) * per_row});
+        });
+      });
+      plan.lines.push_back(
+          {d * call.dst.stride[0] + h * call.dst.stride[1], first, index(plan.rows.size()) - first});
+    }
+}
+
+// One axis in terms of q, of which every phase has a destination; in [inner_begin, inner_end) no tap and no
+// destination is outside. Taps read from `low` to `high`, relative to q.
+struct Frame {
+  index phases, src_step, src_first, dst_first, src_size, dst_size, begin, end, inner_begin, inner_end;
+
+  Frame(Kind kind, const Axis& axis, index low, index high) {
+    const bool forward = kind == Kind::forward;
+    const auto round_up = [](index a, index b) { return -floor_div(-a, b); };
+    phases = forward ? axis.s : 1;
+    src_step = forward ? 1 : axis.s;
+    src_first = forward ? 0 : -axis.lo;
+    dst_first = forward ? -axis.lo : 0;
+    src_size = forward ? axis.i : axis.o;
+    dst_size = forward ? axis.o : axis.i;
+    begin = floor_div(-dst_first, phases);
+    end = floor_div(dst_size - 1 - dst_first, phases) + 1;
+    inner_begin = std::max({begin, round_up(-dst_first, phases), round_up(-src_first - low, src_step)});
+    inner_end = std::min({end, floor_div(dst_size - dst_first, phases),
+                          floor_div(src_size - 1 - src_first - high, src_step) + 1});
+  }
+};
+
+template <class T>
+void DepthwiseMethod<T>::set_columns(const Axis& axis, DepthwiseRun<T>& run) const {
+  index low = 0, high = 0;
+  for (const DepthwiseTap& tap : taps_) {
+    low = std::min(low, tap.column);
+    high = std::max(high, tap.column);
+  }
+  // The planes' adjoint loads whole groups of a stride.
+  if (shape_.kind == Kind::adjoint && shape_.channels_first) high = ceil_div(high + 1, axis.s) * axis.s - 1;
+  const Frame w(shape_.kind, axis, low, high);
+  run.phases = w.phases;
+  run.src_step = w.src_step;
+  run.src_first = w.src_first;
+  run.dst_first = w.dst_first;
+  run.src_size = w.src_size;
+  run.dst_size = w.dst_size;
+  run.begin = w.begin;
+  run.end = w.end;
+  run.inner_begin = w.inner_begin;
+  run.inner_end = w.inner_end;
+}
+
+template <class T>
+void DepthwiseMethod<T>::set_rows(const Call<T>& call, DepthwiseRun<T>& run) const {
+  const bool forward = shape_.kind == Kind::forward;
+  const Frame h(shape_.kind, call.axes[1], forward ? -((shape_.k[1] - 1) / shape_.s[1]) : 0,
+                forward ? 0 : shape_.k[1] - 1);
+  run.src_pitch = call.src.stride[1];
+  run.dst_pitch = call.dst.stride[1];
+  run.src_rows = h.src_size;
+  run.dst_rows = h.dst_size;
+  run.src_row_first = h.src_first;
+  run.dst_row_first = h.dst_first;
+  run.row_begin = h.begin;
+  run.row_end = h.end;
+  run.inner_row_begin = h.inner_begin;
+  run.inner_row_end = h.inner_end;
+}
+
+template <class T>
+typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>& call) const {
+  Schedule s;
+  add_lines(call, s);
+  s.run.rows = s.rows.data();
+  s.run.taps = taps_.data();
+  s.run.phase_taps = phase_taps_.data();
+  s.run.kernel_size = shape_.k[2];
+  s.run.dilation = shape_.d[2];
+  s.run.src_stride = call.src.stride[2];
+  s.run.dst_stride = call.dst.stride[2];
+  s.run.channels = s.run.channel_end = shape_.groups;
+  s.run.channel_begin = 0;
+  set_columns(call.axes[2], s.run);
+  set_rows(call, s.run);
+
+  // What a task may be a part of: lines, or the rows of a single plane.
+  s.cut_rows = square_ && s.lines.size() == 1;
+  const index lines = s.cut_rows ? s.run.row_end - s.run.row_begin : index(s.lines.size());
+  const index threads = call.threads < 1 ? default_threads() : call.threads;
+  index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
+  if (!shape_.channels_first) line_elements *= shape_.groups;
+  line_elements = std::max<index>(line_elements, 1);
+  s.planes = call.src.n * (shape_.channels_first ? shape_.groups : 1);
+  s.plane_chunk = shape_.channels_first ? std::max<index>(1, kTaskElements / (lines * line_elements)) : 1;
+  const index wanted = threads > 1 ? ceil_div(4 * threads, s.planes) : 1;
+  if (ceil_div(s.planes, s.plane_chunk) < 4 * threads) s.plane_chunk = 1;
+  s.line_chunk = std::clamp<index>(ceil_div(lines, wanted), 1, shape_.channels_first ? lines : kTaskLines);
+  s.line_chunk = std::min(lines, std::max(s.line_chunk, ceil_div(kTaskElements, line_elements)));
+  s.line_chunks = ceil_div(lines, s.line_chunk);
+  s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
+
+  // Blocks of a line whose sources are still in the first cache when the next line wants them.
+  s.block_channels = tile_size(shape_.groups, kBlockChannels);
+  s.block_channels = std::min(ceil_div(s.block_channels, table_.lanes) * table_.lanes, shape_.groups);
+  const index reach = ceil_div(shape_.k[0], shape_.s[0]) * ceil_div(shape_.k[1], shape_.s[1]);
+  const index per_q = s.block_channels * (reach * s.run.src_step + s.run.phases) * index(sizeof(T));
+  s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
+  return s;
+}
+
+// The lines or rows of a task.
+template <class T>
+DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
+  DepthwiseRun<T> run = plan.run;
+  run.lines = plan.lines.data();
+  if (plan.cut_rows) {
+    run.line_count = 1;
+    run.row_begin += first;
+    run.row_end = std::min(run.row_begin + plan.line_chunk, run.row_end);
+  } else {
+    run.lines += first;
+    run.line_count = std::min(plan.line_chunk, index(plan.lines.size()) - first);
+  }
+  return run;
+}
+
+template <class T>
+void DepthwiseMethod<T>::run_images(void* context, index task) {
+  const Context& ctx = *static_cast<const Context*>(context);
+  const Schedule& plan = *ctx.plan;
+  const Call<T>& call = *ctx.call;
+  const index image = task / plan.line_chunks;
+  DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
+  run.src = call.src.data + image * call.src.stride_n;
+  run.dst = call.dst.data + image * call.dst.stride_n;
+  run.weights = ctx.self->weights_.data();
+  run.bias = call.bias ? call.bias : ctx.self->no_bias_.data();
+  for (index c = 0; c < run.channels; c += plan.block_channels) {
+    run.channel_begin = c;
+    run.channel_end = std::min(c + plan.block_channels, run.channels);
+    for (index q = plan.run.begin; q < plan.run.end; q += plan.block_width) {
+      run.begin = q;
+      run.end = std::min(q + plan.block_width, plan.run.end);
+      ctx.self->kernel_(run);
+    }
+  }
+}
+
+template <class T>
+void DepthwiseMethod<T>::run_planes(void* context, index task) {
+  const Context& ctx = *static_cast<const Context*>(context);
+  const Schedule& plan = *ctx.plan;
+  const Call<T>& call = *ctx.call;
+  const index plane = task / plan.line_chunks * plan.plane_chunk;
+  DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
+  for (index p = plane; p < std::min(plane + plan.plane_chunk, plan.planes); ++p) {
+    const index image = p / run.channels, c = p % run.channels;
+    run.src = call.src.data + image * call.src.stride_n + c * call.src.stride_c;
+    run.dst = call.dst.data + image * call.dst.stride_n + c * call.dst.stride_c;
+    run.weights = ctx.self->weights_.data() + c * ctx.self->shape_.taps();
+    run.bias = (call.bias ? call.bias : ctx.self->no_bias_.data()) + c;
+    ctx.self->kernel_(run);
+  }
+}
+
+// Whether the vectors of both arrays lie in memory as the kernels want them.
+template <class T>
+bool DepthwiseMethod<T>::in_place(const Call<T>& call, bool channels_first) {
+  if (!channels_first) return call.src.stride_c == 1 && call.dst.stride_c == 1;
+  return (call.src.stride[2] == 1 || call.src.size[2] == 1) &&
+         (call.dst.stride[2] == 1 || call.dst.size[2] == 1);
+}
+
+// What computes arrays that are not: rare, so made when first wanted. It adds in the same order.
+template <class T>
+const Method<T>& DepthwiseMethod<T>::other_layouts() const {
+  std::call_once(other_once_, [this] {
+    Buffer<T> kernel(shape_.taps() * shape_.groups);
+    if (shape_.channels_first)
+      table_.transpose(weights_.data(), shape_.taps(), shape_.groups, shape_.taps(), kernel.data(),
+                       shape_.groups);
+    else
+      std::copy_n(weights_.data(), shape_.taps() * shape_.groups, kernel.data());
+    other_ = make_channel_method(shape_, kernel.data(), path_, Use::kept);
+  });
+  return *other_;
+}
+
+template <class T>
+bool DepthwiseMethod<T>::run(const Call<T>& call) const {
+  if (!in_place(call, shape_.channels_first)) return other_layouts().run(call);
+  const Schedule plan = schedule(call);
+  Context context{this, &plan, &call};
+  return parallel_for(plan.tasks, call.threads, shape_.channels_first ? &run_planes : &run_images, &context,
+                      call.should_stop);
+}
+
+template <class T>
+index DepthwiseMethod<T>::workspace_bytes(const Call<T>& call) const {
+  if (!in_place(call, shape_.channels_first)) return other_layouts().workspace_bytes(call);
+  const Schedule plan = schedule(call);
+  return index(plan.lines.size() * sizeof(DepthwiseLine) + plan.rows.size() * sizeof(DepthwiseRow));
+}
+
+template <class T>
+std::string DepthwiseMethod<T>::explain(const Call<T>& call) const {
+  return "depthwise method: vectors of " + std::to_string(table_.lanes) +
+         (shape_.channels_first ? " positions, " : " channels, ") + std::to_string(schedule(call).tasks) +
+         " tasks";
+}
 
 }  // namespace
 

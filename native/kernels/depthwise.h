@@ -1,56 +1,132 @@
-// The depthwise method: one channel per group, so every tap is an element-wise product along channels.
+// The depthwise method, channels last: vectors along the channels, read where they lie.
 #pragma once
 #include "../core.h"
 #include "simd.h"
 
 namespace {
 
-template <class T>
-void depthwise_kernel(const ct::DepthwiseTile<T>& a) {
-  constexpr int lanes = Simd<T>::lanes, M = 4;
-  ct::index p = 0;
-  for (; p + M <= a.positions; p += M) {
-    const T* src = a.src + p * a.src_stride;
-    T* dst = a.dst + p * a.dst_stride;
-    ct::index c = 0;
-    for (; c + lanes <= a.channels; c += lanes) {
-      Vec<T> acc[M];
-#pragma GCC unroll 4
-      for (int m = 0; m < M; ++m) acc[m] = load(a.bias + c);
-      for (ct::index t = 0; t < a.taps; ++t) {
-        const T* x = src + a.src_offset[t] + c;
-        const Vec<T> w = load(a.weights + a.weight_offset[t] + c);
-#pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) acc[m] += load(x + m * a.src_stride) * w;
+// Positions of a tile: its sums, its window and one vector of weights fit the registers.
+constexpr int depthwise_positions(int window, int step, int phases) {
+  int m = 8;
+  while (m > 1 && m * phases + (m - 1) * step + window + 1 > kRegisters) m /= 2;
+  return m;
+}
+
+// M neighbouring q with all their phases, for all channels. Neighbours share their window, so a source
+// is loaded once per row and line. At an edge, what lies outside is neither read nor written.
+template <class T, int K, int S, bool Forward, int M, bool Edge>
+inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q) {
+  constexpr int lanes = Simd<T>::lanes, phases = Forward ? S : 1, step = Forward ? 1 : S;
+  constexpr int window = Forward ? (K + S - 1) / S : K, columns = (M - 1) * step + window;
+  const ct::index first = q * step + a.src_first - (Forward ? window - 1 : 0);
+  const ct::index to = q * phases + a.dst_first;
+  T* const dst = a.dst + line.dst + to * a.dst_stride;
+  for (ct::index c = a.channel_begin; c < a.channel_end; c += lanes) {
+    // The last vector ends at the last channel; what it shares with its neighbour is the same twice.
+    if (c + lanes > a.channel_end) c = a.channel_end - lanes;
+    Vec<T> acc[phases][M];
+    const Vec<T> bias = load(a.bias + c);
+#pragma GCC unroll 8
+    for (int r = 0; r < phases; ++r)
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) acc[r][m] = bias;
+    const ct::DepthwiseRow* row = a.rows + line.first;
+    for (ct::index n = 0; n < line.count; ++n, ++row) {
+      const T* x = a.src + row->src + first * a.src_stride + c;
+      const T* w = a.weights + row->weights + c;
+      Vec<T> source[columns];
+#pragma GCC unroll 40
+      for (int j = 0; j < columns; ++j) {
+        if (!Edge || (first + j >= 0 && first + j < a.src_size))
+          source[j] = load(x + j * a.src_stride);
+        else
+          source[j] = Vec<T>{};
       }
-#pragma GCC unroll 4
-      for (int m = 0; m < M; ++m) store(dst + m * a.dst_stride + c, acc[m]);
+#pragma GCC unroll 8
+      for (int t = 0; t < K; ++t) {
+        const Vec<T> k = load(w + t * a.channels);
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m)
+          acc[Forward ? t % S : 0][m] += source[m * step + (Forward ? window - 1 - t / S : t)] * k;
+      }
     }
-    for (; c < a.channels; ++c)
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+      for (int r = 0; r < phases; ++r)
+        if (!Edge || (to + m * phases + r >= 0 && to + m * phases + r < a.dst_size))
+          store(dst + (m * phases + r) * a.dst_stride + c, acc[r][m]);
+  }
+}
+
+template <class T, int K, int S, bool Forward>
+void depthwise_last(const ct::DepthwiseRun<T>& a) {
+  constexpr int window = Forward ? (K + S - 1) / S : K;
+  constexpr int M = depthwise_positions(window, Forward ? 1 : S, Forward ? S : 1);
+  constexpr int E = M < 4 ? M : 4;
+  for (ct::index n = 0; n < a.line_count; ++n) {
+    const ct::DepthwiseLine& line = a.lines[n];
+    for (ct::index q = a.begin; q < a.end;) {
+      if (q >= a.inner_begin && q + M <= a.inner_end) {
+        depthwise_tile<T, K, S, Forward, M, false>(a, line, q);
+        q += M;
+      } else {
+        depthwise_tile<T, K, S, Forward, E, true>(a, line, q);
+        q += E;
+      }
+    }
+  }
+}
+
+// Any kernel, stride and dilation, and fewer channels than a vector has lanes.
+template <class T, class V, int M, bool Edge>
+inline void depthwise_any_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q,
+                               ct::index phase, ct::index c) {
+  V acc[M];
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) acc[m] = *reinterpret_cast<const V*>(a.bias + c);
+  for (ct::index n = 0; n < line.count; ++n) {
+    const ct::DepthwiseRow& row = a.rows[line.first + n];
+    for (ct::index t = a.phase_taps[phase]; t < a.phase_taps[phase + 1]; ++t) {
+      const ct::index at = q * a.src_step + a.src_first + a.taps[t].column;
+      const V k = *reinterpret_cast<const V*>(a.weights + row.weights + a.taps[t].weight * a.channels + c);
+#pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
-        T sum = a.bias[c];
-        for (ct::index t = 0; t < a.taps; ++t)
-          sum += src[a.src_offset[t] + m * a.src_stride + c] * a.weights[a.weight_offset[t] + c];
-        dst[m * a.dst_stride + c] = sum;
+        const ct::index from = at + m * a.src_step;
+        if (!Edge || (from >= 0 && from < a.src_size))
+          acc[m] += *reinterpret_cast<const V*>(a.src + row.src + from * a.src_stride + c) * k;
       }
-  }
-  for (; p < a.positions; ++p) {
-    const T* src = a.src + p * a.src_stride;
-    T* dst = a.dst + p * a.dst_stride;
-    ct::index c = 0;
-    for (; c + lanes <= a.channels; c += lanes) {
-      Vec<T> acc = load(a.bias + c);
-      for (ct::index t = 0; t < a.taps; ++t)
-        acc += load(src + a.src_offset[t] + c) * load(a.weights + a.weight_offset[t] + c);
-      store(dst + c, acc);
-    }
-    for (; c < a.channels; ++c) {
-      T sum = a.bias[c];
-      for (ct::index t = 0; t < a.taps; ++t)
-        sum += src[a.src_offset[t] + c] * a.weights[a.weight_offset[t] + c];
-      dst[c] = sum;
     }
   }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) {
+    const ct::index to = (q + m) * a.phases + phase + a.dst_first;
+    if (!Edge || (to >= 0 && to < a.dst_size))
+      *reinterpret_cast<V*>(a.dst + line.dst + to * a.dst_stride + c) = acc[m];
+  }
+}
+
+template <class T>
+void depthwise_any(const ct::DepthwiseRun<T>& a) {
+  using V = typename Simd<T>::Unaligned;
+  constexpr int lanes = Simd<T>::lanes, M = 4;
+  for (ct::index n = 0; n < a.line_count; ++n)
+    for (ct::index q = a.begin; q < a.end; q += M) {
+      const bool inner = q >= a.inner_begin && q + M <= a.inner_end;
+      for (ct::index phase = 0; phase < a.phases; ++phase) {
+        const auto tile = [&](ct::index c, auto vector) {
+          if (inner)
+            depthwise_any_tile<T, decltype(vector), M, false>(a, a.lines[n], q, phase, c);
+          else
+            depthwise_any_tile<T, decltype(vector), M, true>(a, a.lines[n], q, phase, c);
+        };
+        if (a.channels < lanes)
+          for (ct::index c = 0; c < a.channels; ++c) tile(c, T());
+        else
+          for (ct::index c = a.channel_begin; c < a.channel_end; c += lanes)
+            tile(c + lanes > a.channel_end ? a.channel_end - lanes : c, V());
+      }
+    }
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include "../core.h"
 #include "channel.h"
 #include "depthwise.h"
+#include "depthwise_first.h"
+#include "depthwise_plane.h"
 #include "gradient.h"
 #include "half.h"
 #include "move.h"
@@ -67,6 +69,40 @@ void add_depthwise_gradients(KernelTable<T>& t) {
   if constexpr (N > 0) add_depthwise_gradients<T, N - 1>(t);
 }
 
+template <class T, int K, int S>
+DepthwiseKernel<T> depthwise() {
+  DepthwiseKernel<T> out = {K, S, {depthwise_last<T, K, S, true>, depthwise_last<T, K, S, false>}, {}};
+  if constexpr (S < 4) {
+    out.plane[0] = depthwise_plane<T, K, S, true>;
+    out.plane[1] = depthwise_plane<T, K, S, false>;
+  }
+  return out;
+}
+
+template <class T, int S>
+void add_depthwise_lines(KernelTable<T>& t) {
+  t.depthwise_first[S / 2][0] = depthwise_first<T, S, true>;
+  t.depthwise_first[S / 2][1] = depthwise_first<T, S, false>;
+}
+
+// The sizes and strides that networks use; anything else takes the general kernels.
+template <class T>
+void add_depthwise(KernelTable<T>& t) {
+  DepthwiseKernel<T>* next = t.depthwise;
+  *next++ = depthwise<T, 3, 1>();
+  *next++ = depthwise<T, 5, 1>();
+  *next++ = depthwise<T, 7, 1>();
+  *next++ = depthwise<T, 2, 2>();
+  *next++ = depthwise<T, 3, 2>();
+  *next++ = depthwise<T, 4, 2>();
+  *next++ = depthwise<T, 5, 2>();
+  *next++ = depthwise<T, 8, 4>();
+  t.depthwise_any = depthwise_any<T>;
+  add_depthwise_lines<T, 1>(t);
+  add_depthwise_lines<T, 2>(t);
+  add_depthwise_lines<T, 4>(t);
+}
+
 template <class T>
 KernelTable<T> make() {
   KernelTable<T> t = {};
@@ -90,7 +126,7 @@ KernelTable<T> make() {
   add_winograd<T>(t);
   t.combine = combine<T>;
   t.sum_rows = sum_rows<T>;
-  t.depthwise = depthwise_kernel<T>;
+  add_depthwise(t);
   t.transpose = transpose<T>;
   t.transpose_streaming = kVectorBytes == 64 ? transpose<T, true> : nullptr;
   t.pad_rows = pad_rows<T>;

@@ -3,9 +3,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-
-#if defined(__AVX512F__)
-#include <immintrin.h>
+#if defined(__AVX2__)
+#include <immintrin.h>  // masked loads and stores, which the vector extensions cannot say
 #endif
 
 namespace {
@@ -95,5 +94,112 @@ template <class T>
 inline Vec<T> splat(T x) {
   return x - Vec<T>{};
 }  // x - 0 keeps the sign of zero
+
+// The lanes [begin, end) of a vector, for loads that read no other (those are zeros) and stores that write
+// no other.
+#if defined(__AVX512F__)
+template <class T>
+struct Part {
+  unsigned mask = 0;
+  Part() = default;
+  Part(std::int64_t begin, std::int64_t end) : mask(below(end) & ~below(begin)) {}
+  static unsigned below(std::int64_t n) {
+    return n <= 0 ? 0u : (2u << ((n < Simd<T>::lanes ? n : Simd<T>::lanes) - 1)) - 1;
+  }
+};
+inline Vec<float> load(const float* p, Part<float> part) {
+  return (Vec<float>)_mm512_maskz_loadu_ps(__mmask16(part.mask), p);
+}
+inline Vec<double> load(const double* p, Part<double> part) {
+  return (Vec<double>)_mm512_maskz_loadu_pd(__mmask8(part.mask), p);
+}
+inline void store(float* p, Vec<float> v, Part<float> part) {
+  _mm512_mask_storeu_ps(p, __mmask16(part.mask), (__m512)v);
+}
+inline void store(double* p, Vec<double> v, Part<double> part) {
+  _mm512_mask_storeu_pd(p, __mmask8(part.mask), (__m512d)v);
+}
+#elif defined(__AVX2__)
+template <class T>
+struct Part {
+  decltype(Vec<T>{} < Vec<T>{}) mask = {};
+  int begin = 0, end = 0;
+  Part() = default;
+  Part(std::int64_t begin_, std::int64_t end_) {
+    constexpr int lanes = Simd<T>::lanes;
+    begin = begin_ < 0 ? 0 : begin_ < lanes ? int(begin_) : lanes;
+    end = end_ < 0 ? 0 : end_ < lanes ? int(end_) : lanes;
+    for (int n = 0; n < lanes; ++n) mask[n] = n >= begin && n < end ? -1 : 0;
+  }
+};
+inline Vec<float> load(const float* p, const Part<float>& part) {
+  return (Vec<float>)_mm256_maskload_ps(p, (__m256i)part.mask);
+}
+inline Vec<double> load(const double* p, const Part<double>& part) {
+  return (Vec<double>)_mm256_maskload_pd(p, (__m256i)part.mask);
+}
+// Masked stores of this instruction set are microcode on many machines.
+template <class T>
+inline void store(T* p, Vec<T> v, const Part<T>& part) {
+  constexpr int lanes = Simd<T>::lanes;
+  if (part.begin == 0 && part.end == lanes) return store(p, v);
+  T all[lanes];
+  store(all, v);
+  for (int n = part.begin; n < part.end; ++n) p[n] = all[n];
+}
+#else
+template <class T>
+struct Part {
+  std::int64_t begin = 0, end = 0;
+  Part() = default;
+  Part(std::int64_t begin_, std::int64_t end_) : begin(begin_), end(end_) {}
+};
+template <class T>
+inline Vec<T> load(const T* p, Part<T> part) {
+  T out[Simd<T>::lanes];
+  for (int n = 0; n < Simd<T>::lanes; ++n) out[n] = n >= part.begin && n < part.end ? p[n] : T(0);
+  return load(out);
+}
+template <class T>
+inline void store(T* p, Vec<T> v, Part<T> part) {
+  for (int n = 0; n < Simd<T>::lanes; ++n)
+    if (n >= part.begin && n < part.end) p[n] = v[n];
+}
+#endif
+
+// Two vectors seen as one of twice the lanes; lane n of the result is lane from(n) of that.
+template <class T, class From>
+inline Vec<T> pick(Vec<T> a, Vec<T> b, From from) {
+  constexpr int lanes = Simd<T>::lanes;
+#if defined(__clang__)
+  Vec<T> out;
+#pragma clang loop unroll(full)
+  for (int n = 0; n < lanes; ++n) out[n] = from(n) < lanes ? a[from(n)] : b[from(n) - lanes];
+  return out;
+#else
+  decltype(a < b) mask;
+#pragma GCC unroll 16
+  for (int n = 0; n < lanes; ++n) mask[n] = from(n);
+  return __builtin_shuffle(a, b, mask);
+#endif
+}
+
+// a0 b0 a1 b1 ..., first and second half; and the way back.
+template <class T>
+inline Vec<T> zip_low(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) { return n / 2 + n % 2 * Simd<T>::lanes; });
+}
+template <class T>
+inline Vec<T> zip_high(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) { return (n + Simd<T>::lanes) / 2 + n % 2 * Simd<T>::lanes; });
+}
+template <class T>
+inline Vec<T> even(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) { return 2 * n; });
+}
+template <class T>
+inline Vec<T> odd(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) { return 2 * n + 1; });
+}
 
 }  // namespace

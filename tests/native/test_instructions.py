@@ -12,6 +12,7 @@ COMPILER = shutil.which("c++") or shutil.which("g++")
 SOURCE = """
 #include "core.h"
 #include "kernels/channel.h"
+#include "kernels/depthwise.h"
 #include "kernels/gradient.h"
 #include "kernels/row.h"
 extern void* const kernels[] = {
@@ -19,6 +20,7 @@ extern void* const kernels[] = {
     (void*)&gradient_kernel<float, POSITIONS, 2>, (void*)&gradient_kernel<double, gradient_elements(8), 8>,
     (void*)&gradient_kernel<float, gradient_elements(4), 4>, (void*)&depthwise_gradient_kernel<float, 4, 2>,
     (void*)&row_kernel<float, ROWS, row_vectors(ROWS)>,
+    (void*)&depthwise_last<float, 3, 1, true>, (void*)&depthwise_last<float, 4, 2, true>,
 };
 """
 LARGEST = {"x86_v4": (14, 8, "zmm"), "x86_v3": (6, 4, "ymm")}  # positions, rows, registers

@@ -1,0 +1,117 @@
+// The depthwise method on planes whose kernel is a known square: like depthwise_first.h, but a tile spans
+// several rows, which share the loads of the source rows between them.
+#pragma once
+#include "../core.h"
+#include "depthwise_first.h"
+#include "simd.h"
+
+namespace {
+
+// What a tile of one column of tiles loads and stores.
+template <class T, int K, int S, bool Forward>
+struct TileColumn {
+  static constexpr int lanes = Simd<T>::lanes, phases = Forward ? S : 1, step = Forward ? 1 : S;
+  static constexpr int groups = (K + S - 1) / S;  // of taps: one per phase of the destinations or the sources
+  Part<T> loaded[groups * step], stored[phases];
+
+  // Of load n, relative to the tile's first source.
+  static constexpr int offset(int n) { return (Forward ? -1 : S) * (n / step) + n % step * lanes; }
+
+  void set(const ct::DepthwiseRun<T>& a, ct::index q) {
+    for (int n = 0; n < groups * step; ++n)
+      loaded[n] = inside<T>(q * step + a.src_first + offset(n), a.src_size);
+    for (int n = 0; n < phases; ++n) stored[n] = inside<T>(q * phases + a.dst_first + n * lanes, a.dst_size);
+  }
+};
+
+// One vector of neighbouring q by H rows of q, with all phases of both axes. At an edge, vectors are loaded
+// and stored in part, and rows outside are zeros.
+template <class T, int K, int S, bool Forward, int H, bool Edge>
+inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q_h,
+                                 ct::index q, const TileColumn<T, K, S, Forward>& column) {
+  using Column = TileColumn<T, K, S, Forward>;
+  constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step, groups = Column::groups;
+  constexpr int window = Forward ? groups : K, rows = (H - 1) * step + window;
+  static const T zeros[K * S + step * lanes] = {};
+  const ct::index src_pitch = a.src_pitch, dst_pitch = a.dst_pitch, src_rows = a.src_rows;
+  const ct::index top = q_h * step + a.src_row_first - (Forward ? window - 1 : 0);
+  Vec<T> acc[H * phases][phases];
+  const Vec<T> bias = splat(*a.bias);
+#pragma GCC unroll 16
+  for (int i = 0; i < H * phases; ++i)
+#pragma GCC unroll 8
+    for (int r = 0; r < phases; ++r) acc[i][r] = bias;
+
+  for (ct::index n = 0; n < line.count; ++n) {
+    const ct::DepthwiseRow& from = a.rows[line.first + n];
+    const T* w = a.weights + from.weights;
+    const T* plane = a.src + from.src + q * step + a.src_first + top * src_pitch;
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; ++m) {
+      const int row = Forward ? rows - 1 - m : m;  // ascending taps
+      const bool outside = Edge && (top + row < 0 || top + row >= src_rows);
+      const T* x = outside ? zeros + (Forward ? K : 0) : plane + row * src_pitch;
+#pragma GCC unroll 8
+      for (int j = 0; j < groups; ++j) {
+        Vec<T> source[step];
+#pragma GCC unroll 8
+        for (int r = 0; r < step; ++r) {
+          const int n = j * step + r;
+          source[r] = Edge ? load(x + Column::offset(n), column.loaded[n]) : load(x + Column::offset(n));
+        }
+        split_phases<T, step>(source);
+#pragma GCC unroll 8
+        for (int r = 0; r < S; ++r) {
+          const int tw = j * S + r;
+          if (tw >= K) break;
+#pragma GCC unroll 16
+          for (int i = 0; i < H * phases; ++i) {
+            const int th = Forward ? (i / S + window - 1 - row) * S + i % S : row - i * S;
+            if (th < (Forward ? i % S : 0) || th >= K) continue;
+            acc[i][Forward ? r : 0] += source[Forward ? 0 : r] * splat(w[th * K + tw]);
+          }
+        }
+      }
+    }
+  }
+
+  const ct::index first = q_h * phases + a.dst_row_first, o = q * phases + a.dst_first;
+  const ct::index rows_left = a.dst_rows - first;
+  T* dst = a.dst + line.dst + first * dst_pitch + o;
+#pragma GCC unroll 16
+  for (int i = 0; i < H * phases; ++i, dst += dst_pitch) {
+    if (Edge && (first + i < 0 || i >= rows_left)) continue;
+    join_phases<T, phases>(acc[i]);
+#pragma GCC unroll 8
+    for (int r = 0; r < phases; ++r)
+      if constexpr (Edge)
+        store(dst + r * lanes, acc[i][r], column.stored[r]);
+      else
+        store(dst + r * lanes, acc[i][r]);
+  }
+}
+
+// Rows of a tile: enough sums to hide the latency of one.
+constexpr int depthwise_rows(int stride, bool forward) {
+  return stride > 1 && (forward || kRegisters < 32) ? 2 : 4;
+}
+
+template <class T, int K, int S, bool Forward>
+void depthwise_plane(const ct::DepthwiseRun<T>& a) {
+  constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(S, Forward);
+  TileColumn<T, K, S, Forward> column = {};
+  ct::index known = a.begin - 1;
+  for (ct::index n = 0; n < a.line_count; ++n)
+    for (ct::index q_h = a.row_begin; q_h < a.row_end; q_h += H) {
+      const bool inner = q_h >= a.inner_row_begin && q_h + H <= a.inner_row_end;
+      for (ct::index q = a.begin; q < a.end; q += lanes)
+        if (inner && q >= a.inner_begin && q + lanes <= a.inner_end) {
+          depthwise_plane_tile<T, K, S, Forward, H, false>(a, a.lines[n], q_h, q, column);
+        } else {
+          if (q != known) column.set(a, known = q);
+          depthwise_plane_tile<T, K, S, Forward, H, true>(a, a.lines[n], q_h, q, column);
+        }
+    }
+}
+
+}  // namespace

@@ -1,0 +1,121 @@
+"""Layers of one channel per group: each compiled size and stride, every border, both formats."""
+
+import numpy as np
+import pytest
+
+import convtranspose
+from convtranspose import reference
+
+# What kernels exist for, and what falls to the general ones: a gap, no overlap, dilation, other axes.
+KERNELS = [
+    # kernel, strides, dilation
+    ((3, 3), 1, 1),
+    ((5, 5), 1, 1),
+    ((7, 7), 1, 1),
+    ((2, 2), 2, 1),
+    ((3, 3), 2, 1),
+    ((4, 4), 2, 1),
+    ((5, 5), 2, 1),
+    ((2, 5), (1, 2), 1),
+    ((3, 8), (2, 4), 1),
+    ((6,), 4, 1),
+    ((3, 3), 1, (2, 3)),
+    ((3, 2), (2, 3), 1),
+    ((2, 3), 2, (1, 3)),
+    ((3, 4, 4), (1, 2, 2), 1),
+    ((2, 3, 3), (3, 1, 1), (2, 1, 1)),
+]
+PADDINGS = ["valid", "same", "wide", "deep"]
+
+
+def crop(padding, rank):
+    """`wide` keeps columns that no tap reaches, `deep` leaves out whole samples."""
+    return {"wide": ((-7, -9),) * rank, "deep": ((2, 1),) * rank}.get(padding, padding)
+
+
+def arrays(kernel, strides, dilation, padding, layout, channels, dtype, sizes):
+    """Small whole numbers, their destinations by the definition, and the options."""
+    rng = np.random.default_rng(channels + len(kernel))
+    rank = len(kernel)
+    options = {"strides": strides, "padding": crop(padding, rank), "dilation_rate": dilation}
+    options |= {"groups": channels, "data_format": layout}
+    shape = (2, channels, *sizes) if layout == "channels_first" else (2, *sizes, channels)
+    x = rng.integers(-3, 4, shape).astype(dtype)
+    w = rng.integers(-3, 4, (*kernel, 1, channels)).astype(dtype)
+    b = rng.integers(-3, 4, channels).astype(dtype)
+    return x, w, b, options
+
+
+def marked(shape, dtype):
+    """An array between two stretches of a mark, and those."""
+    memory = np.full(int(np.prod(shape)) + 128, 7.25, dtype)
+    return memory[64:-64].reshape(shape), (memory[:64], memory[-64:])
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("kernel", "strides", "dilation"), KERNELS)
+def test_every_border_is_the_definition(path, kernel, strides, dilation, layout):
+    for number, padding in enumerate(PADDINGS):
+        # One vector or several, with and without a rest, on either side of the sizes of a tile.
+        for channels, last in ((3, 43), (19, 5), (33, 2)):
+            sizes = (*(2, 7)[: len(kernel) - 1], last) if len(kernel) > 1 else (last,)
+            dtype = ("float32", "float64")[(number + channels) % 2]
+            x, w, b, options = arrays(kernel, strides, dilation, padding, layout, channels, dtype, sizes)
+            y = reference.conv_transpose(x, w, **options)
+            y = y + (b if layout == "channels_last" else b.reshape(-1, *[1] * len(kernel)))
+            out, marks = marked(y.shape, dtype)
+            convtranspose.conv_transpose(x, w, bias=b, out=out, threads=1 + number, **options)
+            np.testing.assert_array_equal(out, y, err_msg=f"{padding}, {channels} channels")
+            assert all((mark == 7.25).all() for mark in marks)
+
+            want = reference.conv(y, w, sizes, **options)
+            out, marks = marked(want.shape, dtype)
+            convtranspose.conv(y.astype(dtype), w, out=out, threads=1 + number, **options)
+            np.testing.assert_array_equal(out, want, err_msg=f"adjoint, {padding}, {channels} channels")
+            assert all((mark == 7.25).all() for mark in marks)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("kernel", "strides", "dilation"), KERNELS)
+def test_same_bits_however_the_work_is_cut(path, kernel, strides, dilation, layout):
+    sizes = (3, 11, 37)[-len(kernel) :]
+    x, w, _, options = arrays(kernel, strides, dilation, "same", layout, 35, "float32", sizes)
+    rng = np.random.default_rng(6)
+    x, w = (rng.standard_normal(a.shape).astype("float32") for a in (x, w))
+    one = convtranspose.conv_transpose(x, w, threads=1, **options)
+    back = convtranspose.conv(one, w, threads=1, **options)
+    for threads in (2, 5):
+        assert convtranspose.conv_transpose(x, w, threads=threads, **options).tobytes() == one.tobytes()
+        assert convtranspose.conv(one, w, threads=threads, **options).tobytes() == back.tobytes()
+    halves = [convtranspose.conv_transpose(part, w, **options) for part in (x[:1], x[1:])]
+    assert np.concatenate(halves).tobytes() == one.tobytes()
+    # Memory in another order takes another method, which must add in the same order.
+    axis = 1 if layout == "channels_first" else -1
+    other = np.ascontiguousarray(np.moveaxis(x, axis, -1 if axis == 1 else 1))
+    other = np.moveaxis(other, -1 if axis == 1 else 1, axis)
+    assert convtranspose.conv_transpose(other, w, **options).tobytes() == one.tobytes()
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (4, 2), (5, 2), (8, 4), (6, 3)])
+def test_infinities_stay_where_their_terms_are(path, kernel, stride, layout):
+    x = np.ones((1, 9, 41, 20), "float32")
+    x[0, 0, 0, 3] = x[0, 8, 40, 19] = np.inf
+    x[0, 4, 17, 0] = np.nan
+    w = np.ones((kernel, kernel, 1, 20), "float32")
+    options = {"strides": stride, "padding": "same", "groups": 20, "data_format": layout}
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    y = convtranspose.conv_transpose(x, w, **options)
+    np.testing.assert_array_equal(y, reference.conv_transpose(x, w, **options))
+    np.testing.assert_array_equal(
+        convtranspose.conv(y, w, **options), reference.conv(y, w, (9, 41), **options)
+    )
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_the_tables_of_lines_are_the_only_workspace(path, layout):
+    shape = (2, 56, 57, 48) if layout == "channels_last" else (2, 48, 56, 57)
+    plan = convtranspose.plan(np.ones((4, 4, 1, 48), "float32"), 2, "same", groups=48, data_format=layout)
+    assert "depthwise" in plan.explain(shape)
+    assert plan.workspace_bytes(shape) < 1 << 14
