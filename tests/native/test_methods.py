@@ -354,6 +354,10 @@ def test_one_call_has_the_bits_of_the_plan(path, shape, channels, layout):
     for threads in (1, 2, 5):
         assert convtranspose.conv_transpose(x, w, threads=threads, **options).tobytes() == want.tobytes()
     del options["algorithm"]
+    auto = convtranspose.conv_transpose(x, w, **options)
+    for image in range(len(x)):
+        part = convtranspose.conv_transpose(x[image : image + 1], w, threads=2, **options)
+        assert part.tobytes() == auto[image : image + 1].tobytes()
     adjoint = Plan("adjoint", w, plan.options)(want)
     for threads in (1, 2, 5):
         assert convtranspose.conv(want, w, threads=threads, **options).tobytes() == adjoint.tobytes()
