@@ -23,6 +23,7 @@ import io
 import json
 import lzma
 import re
+import sys
 import tarfile
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @cache
 def load(path: Path) -> Any:
-    """A module that is a file of the tests, by its place."""
+    """A module that is a file of the tests, by its place; imported once."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) == str(path):
+            return module
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

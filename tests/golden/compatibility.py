@@ -276,14 +276,16 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def is_current() -> bool:
-    """Whether the page that is there is the one that it should be."""
-    return PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
+def main(arguments: list[str]) -> str | None:
+    """What the command does; what it complains of, if anything."""
+    if arguments == ["--check"]:
+        current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
+        return None if current else f"{PAGE} is stale: make docs"
+    if arguments:
+        return __doc__
+    PAGE.write_text(page(), encoding="utf-8")
+    return None
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(None if is_current() else f"{PAGE} is stale: make docs")
-    if sys.argv[1:]:
-        sys.exit(__doc__)
-    PAGE.write_text(page(), encoding="utf-8")
+    sys.exit(main(sys.argv[1:]))
