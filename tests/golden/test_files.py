@@ -216,6 +216,7 @@ def test_a_topology_is_read_as_tfjs_reads_it(case: Case, tmp_path: Path) -> None
     }
     message = case["expect"].get("message", "")
     gist = next((gist for word, gist in gists.items() if word in message), None)
+    assert gist is not None or not message
     check(case, lambda: loaded(case, tmp_path, TFJS), same=same, gist=gist)
 
 
