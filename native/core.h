@@ -68,7 +68,8 @@ struct GradientTile {
   index b_offset[kMaxVectors];  // of its vectors
   index a_step, b_step;         // between neighbouring positions
   T* dst;
-  index dst_stride_m, dst_stride_c;
+  const index* dst_element;  // places of the tile's elements, in elements of the result
+  index dst_stride_c;        // between neighbours of a vector
   index dst_offset[kMaxVectors];
   index columns[kMaxVectors];  // elements of a vector to store
   bool add;

@@ -16,9 +16,6 @@
 namespace ct {
 namespace {
 
-// Positions that pass over all tiles of one item before the next ones: their vectors stay in the first cache.
-constexpr index kRowsInCache = 192;
-
 template <class T>
 struct Run {
   View<const T> x, y;
@@ -28,23 +25,43 @@ struct Run {
   bool add;
   Blocks blocks;
   bool y_is_vector;
-  index k[kAxes];        // the kernel, runs of taps as one: w_taps of them along w
-  index w_taps, length;  // taps and elements of a run
+  index k[kAxes];        // the kernel, runs of taps as one
+  index w_taps, h_taps;  // of a run
+  index length;          // its elements: taps of w, or of w and h, times output channels
   index runs;
   bool padded[kAxes];
   // An item is (group, chunk of output channels, panel of input channels, rest): a run of taps, or a tile of
   // vectors of the outputs.
   index chunk, chunks, panels, rest;
   index panel_vectors;  // most vectors of a tile
-  bool x_copied, y_copied;
+  bool x_copied;
   index x_pitch, y_pitch;
   index x_elements, y_elements;
+  index y_rows_elements;              // the part before the stacked lines
+  std::vector<index> element_places;  // of the broadcast side, in the result
   index items, items_per_task;
 
   Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes)
       : x(given_x), y(given_y), blocks(given_x.n, axes) {}
 
   index lanes() const { return table->lanes; }
+  // Taps of h stand side by side: few taps of w and one channel would leave too few sums to a tile.
+  bool stacked() const { return h_taps > 1; }
+  void taps_of(index number, index (&first)[kAxes], index (&last)[kAxes]) const {
+    first[0] = last[0] = number / k[2] / k[1];
+    first[1] = number / k[2] % k[1] * h_taps;
+    first[2] = number % k[2] * w_taps;
+    last[1] = first[1] + h_taps - 1;
+    last[2] = first[2] + w_taps - 1;
+  }
+  // Elements of the copies of the outputs: their lines, then those of stacked taps.
+  index copied_outputs(bool lines) const {
+    if (lines) return blocks.y_positions(padded) * y_pitch;
+    if (!stacked()) return 0;
+    const Axis& h_axis = blocks.axes[1];
+    return blocks.y_positions(padded) / ((blocks.size[1] - 1) * h_axis.s + (h_axis.k - 1) * h_axis.d + 1) *
+           blocks.size[1] * h_taps;
+  }
   index vectors_of_run() const { return ceil_div(length, lanes()); }
 };
 
@@ -62,10 +79,12 @@ class Task {
  public:
   Task(const Run<T>& run, index begin, index end) : r_(run), begin_(begin), end_(end) {
     const std::size_t slack = 64;
-    const index elements = r_.y_elements + r_.x_elements;
+    const index panels = r_.chunks > 1 ? r_.panels : 1;
+    const index elements = r_.y_elements + panels * r_.x_elements;
+    packed_.resize(std::size_t(panels));
     y_memory_ = static_cast<T*>(scratch(sizeof(T) * (std::size_t(elements) + slack)));
     x_memory_ = y_memory_ + r_.y_elements;
-    std::memset(x_memory_ + r_.x_elements, 0, sizeof(T) * slack);
+    std::memset(y_memory_ + elements, 0, sizeof(T) * slack);
   }
 
   void run() {
@@ -73,7 +92,7 @@ class Task {
     for (index block = 0; block < blocks; ++block) {
       box_ = r_.blocks.box(block);
       first_block_ = block == 0 && !r_.add;
-      open_x_ = open_y_ = -1;
+      open_x_ = open_y_ = packed_group_ = -1;
       for (index item = begin_; item < end_; ++item) do_item(item);
     }
   }
@@ -95,41 +114,79 @@ class Task {
       open_y_ = group * r_.chunks + chunk;
       const index channel = group * r_.c_out + chunk * r_.chunk;
       const index channels = std::min(r_.chunk, r_.c_out - chunk * r_.chunk);
-      y_ = r_.y_copied ? copy_window(*r_.table, r_.y, channel, channels, r_.blocks.reached(box_, r_.padded),
-                                     r_.y_pitch, y_memory_)
-                       : whole_array(r_.y, channel);
+      const Box reached = r_.blocks.reached(box_, r_.padded);
+      y_ = copy_window(*r_.table, r_.y, channel, channels, reached, r_.y_pitch, y_memory_);
+      if (r_.stacked()) y_ = stack(reached);
     }
     if (open_x_ != group * r_.panels + panel) {
       open_x_ = group * r_.panels + panel;
-      const index width = r_.y_is_vector ? r_.c_in : r_.panel_vectors * r_.lanes();
-      const index channel = group * r_.c_in + panel * width;
-      const index channels = std::min(width, r_.c_in - panel * width);
-      x_ = r_.x_copied ? copy_window(*r_.table, r_.x, channel, channels, box_, r_.x_pitch, x_memory_)
-                       : whole_array(r_.x, channel);
+      open_x(group, panel);
+    }
+  }
+
+  // For every line of the inputs one line of outputs, in which the taps of h are neighbours.
+  Window<T> stack(const Box& reached) {
+    const Axis& h_axis = r_.blocks.axes[1];
+    Box lines = reached;
+    lines.lo[1] = box_.lo[1];
+    lines.hi[1] = box_.hi[1];
+    T* to = y_memory_ + r_.y_rows_elements;
+    const Window<T> stacked = window_of<T>(to, lines, r_.h_taps);
+    const index width = reached.hi[2] - reached.lo[2];
+    for (index n = lines.n0; n < lines.n1; ++n)
+      for (index d = lines.lo[0]; d < lines.hi[0]; ++d)
+        for (index h = lines.lo[1]; h < lines.hi[1]; ++h, to += width * r_.h_taps) {
+          y_rows_.clear();
+          for (index t = 0; t < r_.h_taps; ++t)
+            y_rows_.push_back(y_.at(n, d, h * h_axis.s + t * h_axis.d - h_axis.lo, reached.lo[2]));
+          r_.table->interleave(y_rows_.data(), r_.h_taps, width, to);
+        }
+    return stacked;
+  }
+
+  // Panels of the inputs are copied when they are needed first, and kept for all chunks of the outputs.
+  void open_x(index group, index panel) {
+    const index width = r_.y_is_vector ? r_.c_in : r_.panel_vectors * r_.lanes();
+    const index channel = group * r_.c_in + panel * width;
+    if (!r_.x_copied) {
+      x_ = whole_array(r_.x, channel);
+      return;
+    }
+    if (packed_group_ != group) std::fill(packed_.begin(), packed_.end(), false);
+    packed_group_ = group;
+    const std::size_t place = r_.chunks > 1 ? std::size_t(panel) : 0;
+    T* const memory = x_memory_ + index(place) * r_.x_elements;
+    if (r_.chunks > 1 && packed_[place]) {
+      x_ = window_of(memory, box_, r_.x_pitch);
+    } else {
+      x_ = copy_window(*r_.table, r_.x, channel, std::min(width, r_.c_in - panel * width), box_, r_.x_pitch,
+                       memory);
+      packed_[place] = true;
     }
   }
 
   // Rows of positions that the taps between `first` and `last` join with outputs, and where they start for
   // the tap `origin`.
   void collect(const index (&first)[kAxes], const index (&last)[kAxes], const index (&origin)[kAxes]) {
-    index begin[kAxes], end[kAxes], shift[kAxes];
+    const Axis* axes = r_.blocks.axes;
+    index begin[kAxes], end[kAxes], step[kAxes], shift[kAxes];
     for (int a = 0; a < kAxes; ++a) {
       r_.blocks.joined(box_, a, first[a], last[a], begin[a], end[a]);
-      shift[a] = origin[a] * r_.blocks.axes[a].d - r_.blocks.axes[a].lo;
+      const bool lines_of_inputs = a == 1 && r_.stacked();
+      step[a] = lines_of_inputs ? 1 : axes[a].s;
+      shift[a] = lines_of_inputs ? 0 : origin[a] * axes[a].d - axes[a].lo;
     }
     x_rows_.clear();
     y_rows_.clear();
     counts_.clear();
-    const index s = r_.blocks.axes[2].s;
     for (index n = box_.n0; n < box_.n1; ++n)
       for (index d = begin[0]; d < end[0]; ++d)
-        for (index h = begin[1]; h < end[1]; ++h)
-          for (index w = begin[2]; w < end[2]; w += kRowsInCache) {
-            x_rows_.push_back(x_.at(n, d, h, w));
-            y_rows_.push_back(y_.at(n, d * r_.blocks.axes[0].s + shift[0], h * r_.blocks.axes[1].s + shift[1],
-                                    w * s + shift[2]));
-            counts_.push_back(std::min(kRowsInCache, end[2] - w));
-          }
+        for (index h = begin[1]; h < end[1] && begin[2] < end[2]; ++h) {
+          x_rows_.push_back(x_.at(n, d, h, begin[2]));
+          y_rows_.push_back(
+              y_.at(n, d * step[0] + shift[0], h * step[1] + shift[1], begin[2] * step[2] + shift[2]));
+          counts_.push_back(end[2] - begin[2]);
+        }
   }
 
   // All tiles of the broadcast side over the collected rows.
@@ -140,31 +197,21 @@ class Task {
     tile.a_step = y_is_vector ? x_step : y_step;
     tile.b_step = y_is_vector ? y_step : x_step;
     tile.add = !first_block_;
-    T* const dst = tile.dst;
     const index size = tile_size(elements, r_.table->max_elements[vectors - 1]);
-    const index rows = index(counts_.size());
-    index row = 0;
-    do {
-      index stop = row;
-      for (index positions = 0; stop < rows && positions < kRowsInCache; ++stop)
-        positions += counts_[std::size_t(stop)];
-      tile.rows = stop - row;
-      tile.a = a.data() + row;
-      tile.b = b.data() + row;
-      tile.count = counts_.data() + row;
-      for (index m = 0; m < elements; m += size) {
-        tile.a_offset = m;
-        tile.dst = dst + m * tile.dst_stride_m;
-        r_.table->gradient[vectors - 1][std::min(size, elements - m) - 1](tile);
-      }
-      tile.add = true;
-      row = stop;
-    } while (row < rows);
+    tile.rows = index(counts_.size());
+    tile.a = a.data();
+    tile.b = b.data();
+    tile.count = counts_.data();
+    for (index m = 0; m < elements; m += size) {
+      tile.a_offset = m;
+      tile.dst_element = r_.element_places.data() + m;
+      r_.table->gradient[vectors - 1][std::min(size, elements - m) - 1](tile);
+    }
   }
 
   void along_inputs(index group, index chunk, index panel, index run) {
-    const index t[kAxes] = {run / r_.k[2] / r_.k[1], run / r_.k[2] % r_.k[1], run % r_.k[2] * r_.w_taps};
-    const index last[kAxes] = {t[0], t[1], t[2] + r_.w_taps - 1};
+    index t[kAxes], last[kAxes];
+    r_.taps_of(run, t, last);
     collect(t, last, t);
     if (counts_.empty() && !first_block_) return;
     const index all = r_.c_in * r_.groups, lanes = r_.lanes();
@@ -176,10 +223,9 @@ class Task {
       tile.columns[v] = std::min(lanes, r_.c_in - first - v * lanes);
     }
     tile.dst_stride_c = 1;
-    tile.dst_stride_m = all;
     tile.dst = r_.out + (run * r_.length + chunk * r_.chunk) * all + group * r_.c_in + first;
-    multiply(tile, vectors, r_.chunks > 1 ? std::min(r_.chunk, r_.c_out - chunk * r_.chunk) : r_.length,
-             false);
+    const bool part = r_.chunks > 1;
+    multiply(tile, vectors, part ? std::min(r_.chunk, r_.c_out - chunk * r_.chunk) : r_.length, false);
   }
 
   void along_outputs(index group, index number) {
@@ -191,12 +237,12 @@ class Task {
     GradientTile<T> tile;
     for (index v = 0; v < vectors; ++v) {
       const index run = (begin + v) / of_run, c = (begin + v) % of_run * lanes;
-      const index t[kAxes] = {run / r_.k[2] / r_.k[1], run / r_.k[2] % r_.k[1], run % r_.k[2] * r_.w_taps};
+      index t[kAxes], stop[kAxes];
+      r_.taps_of(run, t, stop);
       tile.b_offset[v] = c;
       for (int a = 0; a < kAxes; ++a) {
-        const index stop = a == 2 ? t[a] + r_.w_taps - 1 : t[a];
         first[a] = v ? std::min(first[a], t[a]) : t[a];
-        last[a] = v ? std::max(last[a], stop) : stop;
+        last[a] = v ? std::max(last[a], stop[a]) : stop[a];
         tile.b_offset[v] += t[a] * r_.blocks.axes[a].d * y_.stride[a];
       }
       tile.columns[v] = std::min(lanes, r_.length - c);
@@ -205,7 +251,6 @@ class Task {
     collect(first, last, zero);
     if (counts_.empty() && !first_block_) return;
     tile.dst_stride_c = all;
-    tile.dst_stride_m = 1;
     tile.dst = r_.out + group * r_.c_in;
     multiply(tile, vectors, r_.c_in, true);
   }
@@ -216,6 +261,8 @@ class Task {
   Box box_;
   bool first_block_;
   index open_x_, open_y_;  // what the windows hold
+  index packed_group_;
+  std::vector<bool> packed_;
   Window<T> x_, y_;
   std::vector<const T*> x_rows_, y_rows_;
   std::vector<index> counts_;
@@ -239,10 +286,11 @@ void cut_blocks(Run<T>& r) {
   // Every box reads and writes all sums once more; large kernels want large boxes, of fewer channels.
   const index enough = weights > l2 / 2 ? 1024 : 256;
   const auto elements = [&] {
-    return r.blocks.y_positions(r.padded) * std::min(r.chunk, r.c_out) + r.blocks.x_positions() * r.x_pitch;
+    r.y_pitch = r.w_taps > 1 ? r.chunk : spread<T>(r.chunk);
+    return r.copied_outputs(true) + r.copied_outputs(false) + r.blocks.x_positions() * r.x_pitch;
   };
   while (elements() > budget) {
-    const bool fewer_channels = !r.y_is_vector && r.w_taps == 1 && r.chunk >= 4 * largest;
+    const bool fewer_channels = !r.y_is_vector && r.w_taps == 1 && r.chunk >= 2 * largest;
     if (fewer_channels && r.blocks.x_positions() <= enough)
       r.chunk = ceil_div(ceil_div(r.chunk, 2), largest) * largest;
     else if (!r.blocks.halve())
@@ -261,11 +309,14 @@ bool lay_out(Run<T>& r, bool y_is_vector) {
   const bool neighbours = axes[2].d == 1 && paddable[2];
   r.y_is_vector = y_is_vector;
   r.w_taps = neighbours && (y_is_vector ? r.c_out % lanes != 0 : r.c_out < 8) ? axes[2].k : 1;
-  r.length = r.w_taps * r.c_out;
-  for (int a = 0; a < kAxes; ++a) r.k[a] = axes[a].k;
-  r.k[2] /= r.w_taps;
+  r.h_taps = !y_is_vector && r.c_out == 1 && r.w_taps > 1 && r.w_taps < 8 && paddable[1] ? axes[1].k : 1;
+  r.length = r.h_taps * r.w_taps * r.c_out;
+  r.k[0] = axes[0].k;
+  r.k[1] = axes[1].k / r.h_taps;
+  r.k[2] = axes[2].k / r.w_taps;
   r.runs = r.k[0] * r.k[1] * r.k[2];
-  for (int a = 0; a < kAxes; ++a) r.padded[a] = y_is_vector || (a == 2 && r.w_taps > 1);
+  for (int a = 0; a < kAxes; ++a)
+    r.padded[a] = y_is_vector || (a == 2 && r.w_taps > 1) || (a == 1 && r.stacked());
   r.chunk = r.c_out;
   if (y_is_vector) {
     const index vectors = r.runs * r.vectors_of_run();
@@ -275,7 +326,6 @@ bool lay_out(Run<T>& r, bool y_is_vector) {
     r.x_pitch = r.c_in;
     r.x_copied = r.x.stride_c != 1;
     cut_blocks(r);
-    r.y_copied = true;
   } else {
     const index vectors = ceil_div(r.c_in, lanes);
     r.panel_vectors = tile_vectors(*r.table, r.length, vectors);
@@ -284,12 +334,10 @@ bool lay_out(Run<T>& r, bool y_is_vector) {
     r.x_pitch = std::min(vectors, r.panel_vectors) * lanes;
     cut_blocks(r);
     const index passes = r.runs * ceil_div(r.length, r.table->max_elements[r.panel_vectors - 1]);
-    r.x_copied = r.x.stride_c != 1 || r.c_in % lanes != 0 || passes >= 8;
-    r.y_copied =
-        r.y.stride_c != 1 || r.w_taps > 1 || r.y.stride[2] * axes[2].s * index(sizeof(T)) % 1024 == 0;
+    const bool far = r.x.stride[2] * index(sizeof(T)) % 1024 == 0;
+    r.x_copied = r.x.stride_c != 1 || r.c_in % lanes != 0 || (passes >= 8 && far);
   }
   r.chunks = ceil_div(r.c_out, r.chunk);
-  r.y_pitch = r.w_taps > 1 ? r.chunk : spread<T>(r.chunk);
   for (int a = 0; a < kAxes; ++a)
     if (r.padded[a] && !paddable[a]) return false;
   return true;
@@ -326,11 +374,15 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
   lay_out(r);
   const index line = 64 / index(sizeof(T));
   r.x_elements = r.x_copied ? r.blocks.x_positions() * r.x_pitch : 0;
-  r.y_elements = r.y_copied ? ceil_div(r.blocks.y_positions(r.padded) * r.y_pitch, line) * line : 0;
+  r.y_rows_elements = r.copied_outputs(true);
+  r.y_elements = ceil_div(r.y_rows_elements + r.copied_outputs(false), line) * line;
+  const index all = r.c_in * groups;
+  for (index m = 0; m < (r.y_is_vector ? r.c_in : r.length); ++m)
+    r.element_places.push_back(r.y_is_vector ? m : (m % r.h_taps * r.w_taps + m / r.h_taps) * all);
   r.items = groups * r.chunks * r.panels * r.rest;
   if (threads < 1) threads = default_threads();
   // Every task copies the windows that it needs, so there are no more tasks than threads.
-  const index tasks = std::min<index>(r.items, r.x_copied || r.y_copied ? threads : 4 * threads);
+  const index tasks = std::min<index>(r.items, threads);
   r.items_per_task = ceil_div(r.items, tasks);
   return parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop);
 }

@@ -41,17 +41,11 @@ struct Blocks {
     return b;
   }
   // Smaller boxes, as long as there are any: fewer images first, then fewer lines, then shorter ones.
-  bool halve() {
-    if (batch > 1) {
-      batch = ceil_div(batch, 2);
-      return true;
-    }
-    for (int a = 0; a < kAxes; ++a)
-      if (size[a] > (a == 2 ? 64 : 1)) {
-        size[a] = ceil_div(size[a], 2);
-        return true;
-      }
-    return false;
+  bool halve() { return halve(batch, 1) || halve(size[0], 1) || halve(size[1], 1) || halve(size[2], 64); }
+  static bool halve(index& length, index smallest) {
+    if (length <= smallest) return false;
+    length = ceil_div(length, 2);
+    return true;
   }
   index x_positions() const { return batch * size[0] * size[1] * size[2]; }
   // Most positions of the outputs that a box reaches; a padded axis keeps those outside of the array.
@@ -100,28 +94,55 @@ Window<T> whole_array(const View<const T>& a, index channel) {
   return {a.data + channel * a.stride_c, a.stride_n, {a.stride[0], a.stride[1], a.stride[2]}};
 }
 
+// A box that lies in memory of its own, `pitch` elements per position.
+template <class T>
+Window<T> window_of(const T* memory, const Box& box, index pitch) {
+  Window<T> w;
+  w.stride[2] = pitch;
+  w.stride[1] = (box.hi[2] - box.lo[2]) * w.stride[2];
+  w.stride[0] = (box.hi[1] - box.lo[1]) * w.stride[1];
+  w.stride_n = (box.hi[0] - box.lo[0]) * w.stride[0];
+  w.base = memory - box.n0 * w.stride_n - box.lo[0] * w.stride[0] - box.lo[1] * w.stride[1] -
+           box.lo[2] * w.stride[2];
+  return w;
+}
+
+// Lines that follow each other in memory, whole in the box, become one line.
+template <class T>
+void join_lines(View<const T>& a, Box& box) {
+  for (int outer = 1; outer >= 0; --outer) {
+    const int inner = outer + 1;
+    if (inner == 1) {  // the lines of w have been joined with h before, or h has nothing to join
+      if (a.size[1] != 1 || box.lo[1] != 0 || box.hi[1] != 1) return;
+    }
+    const index size = a.size[2];
+    if (box.lo[2] != 0 || box.hi[2] != size || a.stride[outer] != size * a.stride[2]) return;
+    a.size[2] *= a.size[outer];
+    box.lo[2] = box.lo[outer] * size;
+    box.hi[2] = box.hi[outer] * size;
+    a.size[outer] = 1;
+    box.lo[outer] = 0;
+    box.hi[outer] = 1;
+  }
+}
+
 // A copy of some channels of a box, channels last with `pitch` elements per position; zeros lie between the
 // channels and the pitch, and outside of the array.
 template <class T>
-Window<T> copy_window(const KernelTable<T>& table, const View<const T>& a, index channel, index channels,
-                      const Box& box, index pitch, T* to) {
-  Window<T> w;
-  const index width = box.hi[2] - box.lo[2];
-  w.stride[2] = pitch;
-  w.stride[1] = width * w.stride[2];
-  w.stride[0] = (box.hi[1] - box.lo[1]) * w.stride[1];
-  w.stride_n = (box.hi[0] - box.lo[0]) * w.stride[0];
-  w.base =
-      to - box.n0 * w.stride_n - box.lo[0] * w.stride[0] - box.lo[1] * w.stride[1] - box.lo[2] * w.stride[2];
+Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channel, index channels, Box box,
+                      index pitch, T* to) {
+  const Window<T> window = window_of<T>(to, box, pitch);
+  join_lines(a, box);
+  const index width = box.hi[2] - box.lo[2], line = width * pitch;
   const index inside = std::clamp<index>(0, box.lo[2], box.hi[2]);
   const index inside_end = std::clamp<index>(a.size[2], inside, box.hi[2]);
   const index before = inside - box.lo[2], count = inside_end - inside;
   const auto clear = [](T* p, index elements) { std::memset(p, 0, sizeof(T) * std::size_t(elements)); };
   for (index n = box.n0; n < box.n1; ++n)
     for (index d = box.lo[0]; d < box.hi[0]; ++d)
-      for (index h = box.lo[1]; h < box.hi[1]; ++h, to += w.stride[1]) {
+      for (index h = box.lo[1]; h < box.hi[1]; ++h, to += line) {
         if (d < 0 || d >= a.size[0] || h < 0 || h >= a.size[1] || count == 0) {
-          clear(to, w.stride[1]);
+          clear(to, line);
           continue;
         }
         const T* from = a.data + n * a.stride_n + d * a.stride[0] + h * a.stride[1] + inside * a.stride[2] +
@@ -136,7 +157,12 @@ Window<T> copy_window(const KernelTable<T>& table, const View<const T>& a, index
         } else {
           if (pitch > channels) clear(row, count * pitch);
           if (a.stride[2] == 1) {
-            table.transpose(from, a.stride_c, channels, count, row, pitch);
+            // A few planes at a time: the processor follows no more streams through memory ahead.
+            const index lanes = table.lanes;
+            index c = 0;
+            for (; c + 2 * lanes <= channels; c += lanes)
+              table.transpose(from + c * a.stride_c, a.stride_c, lanes, count, row + c, pitch);
+            table.transpose(from + c * a.stride_c, a.stride_c, channels - c, count, row + c, pitch);
           } else {
             for (index j = 0; j < count; ++j)
               for (index c = 0; c < channels; ++c)
@@ -144,7 +170,7 @@ Window<T> copy_window(const KernelTable<T>& table, const View<const T>& a, index
           }
         }
       }
-  return w;
+  return window;
 }
 
 }  // namespace ct

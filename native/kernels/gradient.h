@@ -58,7 +58,7 @@ void gradient_kernel(const ct::GradientTile<T>& g) {
   for (int m = 0; m < M; ++m)
     for (int v = 0; v < V; ++v) {
       const T* part = sums + (m * V + v) * lanes;
-      T* dst = g.dst + m * g.dst_stride_m + g.dst_offset[v];
+      T* dst = g.dst + g.dst_element[m] + g.dst_offset[v];
       if (g.columns[v] == lanes && g.dst_stride_c == 1) {
         store(dst, g.add ? load(dst) + load(part) : load(part));
       } else {
