@@ -10,7 +10,7 @@ import math
 import operator
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -170,14 +170,20 @@ def _output_padding(value: Any, strides: tuple[int, ...]) -> tuple[int | None, .
     return numbers
 
 
+@lru_cache(maxsize=64)  # NumPy makes the name of a type anew at every question
+def _computed_in(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    found = _COMPUTED_IN.get(dtype.name)
+    return None if found is None else np.dtype(found)
+
+
 def compute_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     """Type in which an array of ``dtype`` is computed: float32, or float64 for float64."""
-    try:
-        return np.dtype(_COMPUTED_IN[dtype.name])
-    except KeyError:
+    found = _computed_in(dtype)
+    if found is None:
         raise TypeError(
             f"{name} must be {_FLOATS}, but it is {dtype}. Convert it: {name}.astype('float32')."
-        ) from None
+        )
+    return found
 
 
 def array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
@@ -272,16 +278,13 @@ class Problem:
     options: Options
     batch: int
     geometry: Geometry
+    input_shape: tuple[int, ...] = field(init=False, repr=False, compare=False)  # in the data format
+    output_shape: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of the input in its data format."""
-        return self._shape(self.geometry.input_sizes, self.options.c_in)
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output in its data format."""
-        return self._shape(self.geometry.output_sizes, self.options.c_out)
+    def __post_init__(self) -> None:
+        g, opts = self.geometry, self.options
+        object.__setattr__(self, "input_shape", self._shape(g.input_sizes, opts.c_in))
+        object.__setattr__(self, "output_shape", self._shape(g.output_sizes, opts.c_out))
 
     @property
     def multiply_adds(self) -> int:
@@ -434,6 +437,11 @@ def problem(opts: Options, input_shape: tuple[int, ...], name: str = "inputs") -
     >>> problem(options((3, 3, 16, 8), 2, "same"), (1, 5, 7, 8)).output_shape
     (1, 10, 14, 16)
     """
+    return _problem(opts, input_shape, name)
+
+
+@lru_cache(maxsize=256)  # a network asks the same questions at every call
+def _problem(opts: Options, input_shape: tuple[int, ...], name: str) -> Problem:
     _check_rank(name, input_shape, opts)
     batch, sizes, channels = _split(input_shape, opts.data_format)
     _check_channels(name, input_shape, opts, channels, opts.c_in)
@@ -536,6 +544,8 @@ def _too_large(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> str:
 
 def _overlaps_itself(a: np.ndarray[Any, np.dtype[Any]]) -> bool:
     """Whether elements may share memory. Slices, transposes and reversals of ordinary arrays never do."""
+    if a.flags.c_contiguous:
+        return False
     end = a.itemsize
     for stride, n in sorted((abs(stride), n) for stride, n in zip(a.strides, a.shape, strict=True) if n > 1):
         if stride < end:

@@ -12,7 +12,7 @@ samples, and every padding rule is a **crop** ``(lo, hi)`` of it; a negative cro
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = [
     "Axis",
@@ -179,6 +179,11 @@ class Axis:
     lo, hi : int
         The crop of the full output; negative numbers add zeros.
 
+    Attributes
+    ----------
+    o : int
+        Length of the output.
+
     Examples
     --------
     >>> axis = Axis(i=4, k=3, s=2, d=1, lo=0, hi=1)
@@ -192,6 +197,10 @@ class Axis:
     d: int
     lo: int
     hi: int
+    o: int = field(init=False, repr=False, compare=False)  # asked for several times by every call
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "o", full_length(self.i, self.k, self.s, self.d) - self.lo - self.hi)
 
     @property
     def effective_kernel(self) -> int:
@@ -202,11 +211,6 @@ class Axis:
     def full(self) -> int:
         """Length of the full output."""
         return full_length(self.i, self.k, self.s, self.d)
-
-    @property
-    def o(self) -> int:
-        """Length of the output."""
-        return self.full - self.lo - self.hi
 
     @property
     def reach(self) -> tuple[int, int]:

@@ -22,7 +22,6 @@ __all__ = ["Operator", "Plan", "kernel_gradient", "native_module", "operator"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_HALVES = ("float16", "bfloat16")
 _PART = 2**20
 """Elements of an output to which an activation is applied at once: its temporaries stay small."""
 
@@ -71,7 +70,7 @@ def operator(
     """
     w, half = np.ascontiguousarray(kernel), ""
     make = _numpy_path.Operator if native_module is None else native_module.Operator
-    if w.dtype.name in _HALVES:
+    if args.compute_dtype(w.dtype, "kernel") != w.dtype:
         if native_module is None:
             w = w.astype(np.float32)
         else:
@@ -87,13 +86,14 @@ def kernel_gradient(
         out[...] = 0
         return
     given = geometry, groups, layout, threads
-    compute = args.compute_dtype(x.dtype, "inputs") if native_module is None else x.dtype
-    direct = out.flags.c_contiguous and compute == out.dtype
-    target = out if direct else np.empty(out.shape, compute)
+    compute = args.compute_dtype(x.dtype, "inputs")
+    half = compute != x.dtype
+    direct = out.flags.c_contiguous and not (half and native_module is None)
+    target = out if direct else np.empty(out.shape, compute if native_module is None else out.dtype)
     if native_module is None:
         x, y = x.astype(compute, copy=False), y.astype(compute, copy=False)
         _numpy_path.kernel_gradient(x, y, target, *given)
-    elif x.dtype.name in _HALVES:
+    elif half:
         bits = np.uint16
         native_module.kernel_gradient(x.view(bits), y.view(bits), target.view(bits), *given, x.dtype.name)
     else:
