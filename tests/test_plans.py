@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from convtranspose import Plan, conv_transpose, plan, plans, reference
+from convtranspose import Plan, activations, conv_transpose, plan, plans, reference
 from samples import CALLS, whole
 
 KERNEL = whole(2, (3, 3, 5, 3))
@@ -119,3 +119,16 @@ def test_the_operation_packs_nothing_when_sizes_are_wrong(path, monkeypatch):
     monkeypatch.setattr(plans, "operator", lambda *a: pytest.fail("packed before the check"))
     with pytest.raises(ValueError, match="kernel expects 3 input channels"):
         conv_transpose(np.ones((1, 5, 7, 2), "float32"), KERNEL)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", "gelu", lambda y: y - y.mean()])
+def test_an_activation_in_parts_is_the_one_of_the_whole(activation, layout):
+    rng = np.random.default_rng(7)
+    x, w = rng.standard_normal((5, 61, 61, 61)).astype("float32"), np.eye(61, dtype="float32")[None, None]
+    options = {"data_format": layout, "activation": activation}
+    want = activations.get(activation)(plan(w, data_format=layout)(x))
+    np.testing.assert_array_equal(plan(w, **options)(x), want)
+    out = np.zeros((*want.shape[:-1], 2 * want.shape[-1]), "float32")[..., ::2]
+    plan(w, **options)(x, out=out)
+    np.testing.assert_array_equal(out, want)

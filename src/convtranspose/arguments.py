@@ -180,9 +180,7 @@ def compute_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     """Type in which an array of ``dtype`` is computed: float32, or float64 for float64."""
     found = _computed_in(dtype)
     if found is None:
-        raise TypeError(
-            f"{name} must be {_FLOATS}, but it is {dtype}. Convert it: {name}.astype('float32')."
-        )
+        raise TypeError(f"{name} must be {_FLOATS}, but it is {dtype}. Convert it: {name}.astype('float32').")
     return found
 
 

@@ -8,7 +8,7 @@ kernels and the NumPy path is made here, once per process.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -22,8 +22,8 @@ __all__ = ["Operator", "Plan", "kernel_gradient", "native_module", "operator"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_PART = 2**20
-"""Elements of an output to which an activation is applied at once: its temporaries stay small."""
+_PART = 2**18
+"""Elements to which an activation is applied at once: its temporaries stay small, and in cache."""
 
 
 class Operator(Protocol):
@@ -140,7 +140,17 @@ class Plan:
            [1., 1., 2., 1.]], dtype=float32)
     """
 
-    __slots__ = ("_activation", "_bias", "_compute", "_kind", "_operator", "_sizes", "dtype", "options")
+    __slots__ = (
+        "_activation",
+        "_apart",
+        "_bias",
+        "_compute",
+        "_kind",
+        "_operator",
+        "_sizes",
+        "dtype",
+        "options",
+    )
 
     def __init__(
         self,
@@ -158,7 +168,13 @@ class Plan:
         self._kind = kind
         self._compute = args.compute_dtype(kernel.dtype, "kernel")
         self._bias = args.bias_vector(bias, options.c_out, self._compute)
-        self._activation = None if activation is None else activations.get(activation)
+        own = self._activation = None if activation is None else activations.get(activation)
+        # One that a user wrote might look across samples.
+        self._apart = own is None or (
+            type(own) is activations.Activation
+            and own.module_name is not None
+            and own.parameters.get("axis", -1) == -1
+        )
         self._operator = operator(
             kind,
             kernel,
@@ -227,9 +243,7 @@ class Plan:
             return result
         if self._compute == self.dtype:
             self._operator.run(x, result, known.geometry, self._bias, workers)
-            if self._activation is not None:
-                for part in self._parts(result):
-                    result[part] = self._activation(result[part])
+            self._activate(result)
             return result
         native = native_module is not None
         if native:  # NumPy has no other way to hand over bfloat16
@@ -237,20 +251,26 @@ class Plan:
         if native and self._activation is None:
             self._operator.run(x, result.view(np.uint16), known.geometry, self._bias, workers)
             return result
-        for part in self._parts(result):
+        images = max(1, _PART * len(result) // result.size) if self._apart else len(result)
+        for n in range(0, len(result), images):
+            part = slice(n, n + images)
             wide = np.empty(result[part].shape, self._compute)
             source = x[part] if native else x[part].astype(self._compute)
             self._operator.run(source, wide, known.geometry, self._bias, workers)
-            result[part] = wide if self._activation is None else self._activation(wide)
+            self._activate(wide)
+            result[part] = wide
         return result
 
-    def _parts(self, result: Array) -> Iterator[slice]:
-        """Groups of images for the activation; all at once for one that might look across them."""
-        own = self._activation
-        apart = own is None or (
-            type(own) is activations.Activation
-            and own.module_name is not None
-            and own.parameters.get("axis", -1) == -1
-        )
-        images = max(1, _PART * len(result) // result.size) if apart else len(result)
-        return (slice(n, n + images) for n in range(0, len(result), images))
+    def _activate(self, outputs: Array) -> None:
+        """Apply the activation in place, to a part at a time where samples do not look at each other."""
+        act = self._activation
+        if act is None:
+            return
+        if not (self._apart and outputs.flags.c_contiguous):
+            outputs[...] = act(outputs)
+            return
+        rows = outputs.reshape(-1, outputs.shape[-1])
+        step = max(1, _PART // rows.shape[1])
+        for n in range(0, len(rows), step):
+            part = rows[n : n + step]
+            part[...] = act(part)
