@@ -183,7 +183,8 @@ template <class T>
 struct WinogradOutput {
   const T* src;  // (point, panel)
   index point_stride;
-  int depth;  // form of the first axis
+  int depth;        // input transform of the first axis
+  int last[kAxes];  // last output of the forms, the one that the point at infinity belongs to
   int vectors;
   const T* bias;                   // one panel
   T* dst;                          // destination 0, 0, 0 of the tile, which need not exist
@@ -217,9 +218,9 @@ struct KernelTable {
   void (*depthwise_any)(const DepthwiseRun<T>&);
   // Channels-first kernels of lines for strides 1, 2 and 4, forward and adjoint; one channel per run.
   void (*depthwise_first[kDepthwiseStrides][2])(const DepthwiseRun<T>&);
-  // By the input transforms, and by the forms, of the axes h and w.
+  // By the input transforms of the axes h and w.
   void (*winograd_input[kWinogradInputs][kWinogradInputs])(const WinogradInput<T>&);
-  void (*winograd_output[kWinogradFormCount][kWinogradFormCount])(const WinogradOutput<T>&);
+  void (*winograd_output[kWinogradInputs][kWinogradInputs])(const WinogradOutput<T>&);
   // dst = sum over terms of factor * src
   void (*combine)(const T* const* src, const double* factor, int terms, index count, T* dst);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside

@@ -37,8 +37,9 @@ namespace {
 template <class T>
 void transform_weights(const KernelTable<T>& table, const WinogradForm* const (&form)[kAxes],
                        const AxisClass* const (&classes)[kAxes], const T* from, index slice, T* to) {
-  const T* tap[27];
-  double factor[27];
+  constexpr int most = kWinogradMostTaps * kWinogradMostTaps * kWinogradMostTaps;
+  const T* tap[most];
+  double factor[most];
   index taps[kAxes];
   for (int a = 0; a < kAxes; ++a) taps[a] = index(classes[a]->taps.size());
   for (int pd = 0; pd < form[0]->points; ++pd)
@@ -49,8 +50,9 @@ void transform_weights(const KernelTable<T>& table, const WinogradForm* const (&
           for (index th = 0; th < taps[1]; ++th)
             for (index tw = 0; tw < taps[2]; ++tw) {
               // Samples rise where the shifts of the taps fall.
-              factor[terms] = form[0]->weight[pd][taps[0] - 1 - td] * form[1]->weight[ph][taps[1] - 1 - th] *
-                              form[2]->weight[pw][taps[2] - 1 - tw];
+              factor[terms] = form[0]->weight(pd, int(taps[0] - 1 - td)) *
+                              form[1]->weight(ph, int(taps[1] - 1 - th)) *
+                              form[2]->weight(pw, int(taps[2] - 1 - tw));
               tap[terms] = from + ((td * taps[1] + th) * taps[2] + tw) * slice;
               if (factor[terms]) ++terms;
             }
@@ -64,7 +66,7 @@ template <class T>
 const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& choice,
                                                           const T* packed) const {
   std::vector<int> key;
-  for (const WinogradCut& cut : choice.cut) key.insert(key.end(), {cut.two, cut.three});
+  for (const WinogradCut& cut : choice.cut) key.insert(key.end(), std::begin(cut.form), std::end(cut.form));
   const std::lock_guard<std::mutex> lock(mutex_);
   std::shared_ptr<const Weights>& known = weights_[key];
   if (known) return *known;
@@ -80,7 +82,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
           const WinogradForm* form[kAxes];
           index points = 1, taps = 1;
           for (int a = 0; a < kAxes; ++a) {
-            form[a] = &kWinogradForms[choice.cut[a].form(index(classes[a]->taps.size()))];
+            form[a] = &kWinogradForms[choice.cut[a].form[classes[a]->taps.size()]];
             taps *= index(classes[a]->taps.size());
             points *= form[a]->points;
           }
@@ -483,14 +485,18 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
   WinogradOutput<T> out;
   out.src = products_;
   out.point_stride = tiles.all * width;
-  out.depth = tiles.variant[0]->form;
+  out.depth = tiles.variant[0]->shape().input;
   out.vectors = panel.vectors;
   out.bias = bias_;
   out.stride_c = to_stride_c_;
   out.streams = plan_.streams && !plan_.planar;
   out.columns = plan_.planar ? width : panel.columns;
-  for (int a = 0; a < kAxes; ++a) out.stride[a] = to_step_[a];
-  const auto kernel = table_.winograd_output[tiles.variant[1]->form][tiles.variant[2]->form];
+  for (int a = 0; a < kAxes; ++a) {
+    out.stride[a] = to_step_[a];
+    out.last[a] = tiles.variant[a]->shape().outputs - 1;
+  }
+  const auto kernel =
+      table_.winograd_output[tiles.variant[1]->shape().input][tiles.variant[2]->shape().input];
   // Destination of output 0 of tile t, and which outputs exist.
   const auto place = [&](int a, index t) {
     const index m = tiles.variant[a]->shape().outputs, j = first_[a] + t * m - strand[a]->lead;

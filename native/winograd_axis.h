@@ -12,13 +12,11 @@
 
 namespace ct {
 
-// Which form serves phases of two and three taps, and whether all of one form start their tiles together:
-// the first samples are then transformed once, for perhaps one tile more.
+// Which form serves phases of how many taps, and whether all of one form start their tiles together: the
+// first samples are then transformed once, for perhaps one tile more.
 struct WinogradCut {
-  int two = kTwoTwo, three = kTwoThree;
+  int form[kWinogradMostTaps + 1] = {};
   bool together = false;
-
-  int form(index taps) const { return taps == 1 ? kPlain : taps == 2 ? two : three; }
 };
 
 // The points of one alignment. Position p of its grid is the destination p - lead of a strand.
@@ -76,7 +74,7 @@ inline WinogradAxis winograd_axis(const Axis& axis, const std::vector<AxisClass>
                0};
       index base = 0;
       if (taps) {
-        const int form = cut.form(taps);
+        const int form = cut.form[taps];
         base = p.source0 + n - p.cls->taps.back().shift;
         for (std::size_t v = 0; v < out.variants.size() && s.variant < 0; ++v) {
           Variant& known = out.variants[v];

@@ -9,28 +9,43 @@ namespace {
 // that is used once pays for the transform of its weights as well.
 constexpr double kInput = 7, kOutput = 20, kWeight = 4, kPack = 56;
 
+// Sums of few terms have so little rounding that rough forms would stand out.
+constexpr index kFewChannels = 32;
+
 struct Option {
   WinogradCut cut;
   WinogradAxis axis;
   int rough;
 };
 
-std::vector<Option> options(const Axis& axis, const std::vector<AxisClass>& classes, bool may_share) {
-  bool has[4] = {};
+std::vector<Option> options(const Axis& axis, const std::vector<AxisClass>& classes, bool may_share,
+                            int most_rough) {
+  bool has[kWinogradMostTaps + 1] = {};
   for (const AxisClass& c : classes) has[c.taps.size()] = true;
-  std::vector<Option> out;
-  for (int two : {kTwoTwo, kThreeTwo, kFourTwo})
-    for (int three : {kTwoThree, kFourThree}) {
-      if ((!has[2] && two != kTwoTwo) || (!has[3] && three != kTwoThree)) continue;
-      const bool rough = (has[2] && kWinogradForms[two].rough) || (has[3] && kWinogradForms[three].rough);
-      for (bool together : {false, true}) {
-        const WinogradCut cut{two, three, together};
-        WinogradAxis cut_axis = winograd_axis(axis, classes, cut);
-        // Sharing is an option where it saves a variant.
-        if (together && (!may_share || cut_axis.variants.size() >= out.back().axis.variants.size())) continue;
-        out.push_back({cut, std::move(cut_axis), rough});
+  std::vector<WinogradCut> cuts(1);
+  for (int taps = 2; taps <= kWinogradMostTaps; ++taps) {
+    if (!has[taps]) continue;
+    std::vector<WinogradCut> longer;
+    for (const WinogradCut& cut : cuts)
+      for (int form = 1; form < kWinogradFormCount; ++form) {
+        if (kWinogradForms[form].taps != taps || kWinogradForms[form].rough > most_rough) continue;
+        longer.push_back(cut);
+        longer.back().form[taps] = form;
       }
+    cuts = std::move(longer);
+  }
+  std::vector<Option> out;
+  for (WinogradCut& cut : cuts) {
+    int rough = 0;
+    for (int form : cut.form) rough = std::max(rough, kWinogradForms[form].rough);
+    for (bool together : {false, true}) {
+      cut.together = together;
+      WinogradAxis cut_axis = winograd_axis(axis, classes, cut);
+      // Sharing is an option where it saves a variant.
+      if (together && (!may_share || cut_axis.variants.size() >= out.back().axis.variants.size())) continue;
+      out.push_back({cut, std::move(cut_axis), rough});
     }
+  }
   return out;
 }
 
@@ -42,7 +57,8 @@ bool winograd_applies(const ChannelPacking<T>& p) {
   bool any = false;
   for (const auto& classes : p.classes)
     for (const AxisClass& c : classes) {
-      if (c.taps.size() > 3) return false;
+      // Four and five taps have rough forms alone.
+      if (index(c.taps.size()) > (p.src_channels < kFewChannels ? 3 : kWinogradMostTaps)) return false;
       any |= c.taps.size() > 1;
     }
   return any;
@@ -53,27 +69,25 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   double vectors = 0;
   for (const Panel& panel : p.panels) vectors += panel.vectors;
   const double channels = double(p.src_channels), lanes = p.table->lanes;
+  const int most_rough = p.src_channels < kFewChannels ? 0 : kWinogradMostRough;
   std::vector<Option> all[kAxes];
   WinogradChoice best;
   best.direct_products = 1;
   for (int a = 0; a < kAxes; ++a) {
     // Destinations of planar rows leave a block together, so all of its strands end at the same place.
-    all[a] = options(axes[a], p.classes[a], a < 2 || !p.shape.channels_first);
+    all[a] = options(axes[a], p.classes[a], a < 2 || !p.shape.channels_first, most_rough);
     double taps = 0;
     for (const Phase& phase : schedule_axis(Kind::forward, axes[a], p.classes[a]).phases)
       taps += double(phase.count) * double(phase.cls->taps.size());
     best.direct_products *= taps;
   }
   best.direct = (best.direct_products + kWeight * double(p.shape.taps())) * vectors * channels;
-  // Three rough axes would lose more accuracy than the forms are meant to, and so would sums of few terms,
-  // whose direct rounding is small.
-  const int rough_axes = p.src_channels < 32 ? 0 : 2;
   const double weight = kWeight + (use == Use::once ? kPack : 0);
   best.cost = -1;
   for (const Option& d : all[0])
     for (const Option& h : all[1])
       for (const Option& w : all[2]) {
-        if (d.rough + h.rough + w.rough > rough_axes) continue;
+        if (d.rough + h.rough + w.rough > most_rough) continue;
         const double products = d.axis.products * h.axis.products * w.axis.products;
         const double points = d.axis.points * h.axis.points * w.axis.points;
         const double weights = d.axis.weights * h.axis.weights * w.axis.weights;

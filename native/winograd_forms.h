@@ -3,46 +3,59 @@
 //
 //   y[i] = sum over taps k of d[i + k] g[k],    y = A ((G g) * (B d)),    i < m, k < r
 //
-// G stands here, B and A as code in kernels/winograd.h. The points are those of the smallest error: with
-// 0, 1, -1 and infinity the rounding is that of the direct sum or below, and F(4,2) with 0, -1, 2, 1/2,
-// infinity and F(4,3) with 0, 1, -1, 2, -1/2, infinity stay within two to three times of it in one or two
-// axes. Sources: S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and S. Gray,
-// arXiv:1509.09308; the order of points: B. Barabasz et al., arXiv:1803.10986.
+// G stands here, B and A as code in kernels/winograd.h; forms of the same points share both, but for the
+// number of outputs. The points are those of the smallest error: with 0, 1, -1 and infinity the rounding is
+// that of the direct sum or below; the sets of five, 0, -1, 2, 1/2, infinity, and of six, 0, 1, -1, 2, -1/2,
+// infinity, cost a factor of 1.1 to 1.6 per axis. Sources: S. Winograd, Arithmetic Complexity of
+// Computations (1980); A. Lavin and S. Gray, arXiv:1509.09308; B. Barabasz et al., arXiv:1803.10986.
 #pragma once
 
 namespace ct {
 
+// The finite points of an input transform, and the scale of their taps; infinity comes last. Input n > 0 has
+// n + 2 samples and as many points.
+struct WinogradPoints {
+  int finite;
+  double at[5], scale[5];
+};
+
+constexpr WinogradPoints kWinogradPoints[] = {
+    {0, {}, {}},
+    {2, {0, 1}, {1, 1}},
+    {3, {0, 1, -1}, {1, .5, .5}},
+    {4, {0, -1, 2, .5}, {1, -2 / 9., 1 / 9., -8 / 9.}},
+    {5, {0, 1, -1, 2, -.5}, {1, -1 / 3., 1 / 3., 1 / 15., -16 / 15.}},
+};
+constexpr int kWinogradInputs = 5, kWinogradMostPoints = 6, kWinogradMostOutputs = 4, kWinogradMostTaps = 5;
+
+// Static: no path may share code with another.
+static inline constexpr int winograd_samples(int input) { return input == 0 ? 1 : input + 2; }
+// Outputs of the form with the fewest taps.
+static inline constexpr int winograd_outputs(int input) { return input < 4 ? input + 1 : 4; }
+
 struct WinogradForm {
   const char* name;
   int outputs, taps, points;
-  int input;            // which input transform; forms of the same points share it
-  bool rough;           // loses a bit of accuracy per axis
-  double weight[6][3];  // G: point, tap in the order of the samples
+  int input;
+  int rough;  // how much accuracy it costs
+
+  // G: what tap k, in the order of the samples, adds to a point.
+  double weight(int point, int k) const {
+    if (input == 0) return 1;
+    if (point == kWinogradPoints[input].finite) return k == taps - 1;
+    double power = kWinogradPoints[input].scale[point];
+    for (int n = 0; n < k; ++n) power *= kWinogradPoints[input].at[point];
+    return power;
+  }
 };
 
-constexpr int kPlain = 0, kTwoTwo = 1, kThreeTwo = 2, kFourTwo = 3, kTwoThree = 4, kFourThree = 5;
 constexpr WinogradForm kWinogradForms[] = {
-    {"1", 1, 1, 1, 0, false, {{1}}},
-    {"F(2,2)", 2, 2, 3, 1, false, {{1, 0}, {1, 1}, {0, 1}}},
-    {"F(3,2)", 3, 2, 4, 2, false, {{1, 0}, {.5, .5}, {.5, -.5}, {0, 1}}},
-    {"F(4,2)", 4, 2, 5, 3, true, {{1, 0}, {-2 / 9., 2 / 9.}, {1 / 9., 2 / 9.}, {-8 / 9., -4 / 9.}, {0, 1}}},
-    {"F(2,3)", 2, 3, 4, 2, false, {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}}},
-    {"F(4,3)",
-     4,
-     3,
-     6,
-     4,
-     true,
-     {{1, 0, 0},
-      {-1 / 3., -1 / 3., -1 / 3.},
-      {1 / 3., -1 / 3., 1 / 3.},
-      {1 / 15., 2 / 15., 4 / 15.},
-      {-16 / 15., 8 / 15., -4 / 15.},
-      {0, 0, 1}}},
+    {"1", 1, 1, 1, 0, 0},      {"F(2,2)", 2, 2, 3, 1, 0}, {"F(3,2)", 3, 2, 4, 2, 0},
+    {"F(4,2)", 4, 2, 5, 3, 2}, {"F(2,3)", 2, 3, 4, 2, 0}, {"F(3,3)", 3, 3, 5, 3, 1},
+    {"F(4,3)", 4, 3, 6, 4, 2}, {"F(2,4)", 2, 4, 5, 3, 1}, {"F(3,4)", 3, 4, 6, 4, 1},
+    {"F(2,5)", 2, 5, 6, 4, 1},
 };
-constexpr int kWinogradFormCount = 6, kWinogradInputs = 5, kWinogradMostPoints = 6, kWinogradMostOutputs = 4;
-
-// Samples, and as many points, of an input transform. Static: no path may share code with another.
-static inline constexpr int winograd_samples(int input) { return input == 0 ? 1 : input + 2; }
+constexpr int kPlain = 0, kWinogradFormCount = sizeof(kWinogradForms) / sizeof(kWinogradForms[0]);
+constexpr int kWinogradMostRough = 4;  // of all axes together
 
 }  // namespace ct

@@ -42,10 +42,10 @@ void add_rows(KernelTable<T>& t) {
 
 template <class T, int N = 0>
 void add_winograd(KernelTable<T>& t) {
-  constexpr int h = N / kWinogradFormCount, w = N % kWinogradFormCount;
-  if constexpr (h < kWinogradInputs && w < kWinogradInputs) t.winograd_input[h][w] = winograd_input<T, h, w>;
+  constexpr int h = N / kWinogradInputs, w = N % kWinogradInputs;
+  t.winograd_input[h][w] = winograd_input<T, h, w>;
   t.winograd_output[h][w] = winograd_output<T, h, w>;
-  if constexpr (N < kWinogradFormCount * kWinogradFormCount - 1) add_winograd<T, N + 1>(t);
+  if constexpr (N < kWinogradInputs * kWinogradInputs - 1) add_winograd<T, N + 1>(t);
 }
 
 template <class T, int V, int M = gradient_elements(V)>

@@ -64,34 +64,36 @@ inline void to_points(const V* d, int step, V* p, int point_step) {
   }
 }
 
-// Products of one line to its destinations: the matrix A of a form.
-template <int Form, class V>
-inline void to_outputs(const V* p, int step, V* y, int output_step) {
+// Products of one line to the most destinations that its points serve: the matrix A of a form. The point at
+// infinity belongs to the last one.
+template <int Input, class V>
+inline void to_outputs(const V* p, int step, V* y, int output_step, int last) {
   const auto at = [&](int n) { return p[n * step]; };
-  const auto put = [&](int n, V v) { y[n * output_step] = v; };
-  if constexpr (Form == ct::kPlain) {
-    put(0, at(0));
-  } else if constexpr (Form == ct::kTwoTwo) {
+  const auto put = [&](int n, V v) {
+    constexpr int infinity = ct::winograd_samples(Input) - 1;
+    y[n * output_step] = n == last ? v + p[infinity * step] : v;
+  };
+  if constexpr (Input == 0) {
+    y[0] = at(0);
+  } else if constexpr (Input == 1) {
     put(0, at(0) + at(1));
-    put(1, at(1) + at(2));
-  } else if constexpr (Form == ct::kThreeTwo) {
-    put(0, at(0) + (at(1) + at(2)));
+    put(1, at(1));
+  } else if constexpr (Input == 2) {
+    const V sum = at(1) + at(2);
+    put(0, at(0) + sum);
     put(1, at(1) - at(2));
-    put(2, at(3) + (at(1) + at(2)));
-  } else if constexpr (Form == ct::kFourTwo) {
+    put(2, sum);
+  } else if constexpr (Input == 3) {
     put(0, at(0) + at(1) + at(2) + at(3));
     put(1, 2.0f * at(2) + 0.5f * at(3) - at(1));
     put(2, at(1) + 4.0f * at(2) + 0.25f * at(3));
-    put(3, at(4) + 8.0f * at(2) + 0.125f * at(3) - at(1));
-  } else if constexpr (Form == ct::kTwoThree) {
-    put(0, at(0) + (at(1) + at(2)));
-    put(1, at(3) + (at(1) - at(2)));
+    put(3, 8.0f * at(2) + 0.125f * at(3) - at(1));
   } else {
     const V sum = at(1) + at(2), difference = at(1) - at(2);
     put(0, at(0) + sum + at(3) + at(4));
     put(1, difference + 2.0f * at(3) - 0.5f * at(4));
     put(2, sum + 4.0f * at(3) + 0.25f * at(4));
-    put(3, at(5) + difference + 8.0f * at(3) - 0.125f * at(4));
+    put(3, difference + 8.0f * at(3) - 0.125f * at(4));
   }
 }
 
@@ -160,35 +162,35 @@ void winograd_input(const ct::WinogradInput<T>& a) {
 
 // Destinations of one vector of channels along h and w.
 template <class T, int H, int W>
-inline void plane_outputs(const T* src, ct::index point_stride, T* dst) {
+inline void plane_outputs(const T* src, ct::index point_stride, T* dst, const int* last) {
   constexpr int lanes = Simd<T>::lanes;
-  constexpr int ph = ct::kWinogradForms[H].points, pw = ct::kWinogradForms[W].points;
-  constexpr int mh = ct::kWinogradForms[H].outputs, mw = ct::kWinogradForms[W].outputs;
+  constexpr int ph = ct::winograd_samples(H), pw = ct::winograd_samples(W);
+  constexpr int mh = ct::winograd_outputs(H), mw = ct::winograd_outputs(W);
   Vec<T> along_w[ph * mw], outputs[mh * mw];
 #pragma GCC unroll 6
   for (int h = 0; h < ph; ++h) {
     Vec<T> row[pw];
 #pragma GCC unroll 6
     for (int w = 0; w < pw; ++w) row[w] = load(src + (h * pw + w) * point_stride);
-    to_outputs<W>(row, 1, along_w + h * mw, 1);
+    to_outputs<W>(row, 1, along_w + h * mw, 1, last[2]);
   }
 #pragma GCC unroll 4
   for (int w = 0; w < mw; ++w) {
-    to_outputs<H>(along_w + w, mw, outputs + w, mw);
+    to_outputs<H>(along_w + w, mw, outputs + w, mw, last[1]);
 #pragma GCC unroll 4
     for (int h = 0; h < mh; ++h) store(dst + (h * mw + w) * lanes, outputs[h * mw + w]);
   }
 }
 
 template <class T, int D>
-__attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst) {
+__attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst, int last) {
   constexpr int lanes = Simd<T>::lanes;
-  constexpr int pd = ct::kWinogradForms[D].points, md = ct::kWinogradForms[D].outputs;
+  constexpr int pd = ct::winograd_samples(D), md = ct::winograd_outputs(D);
   for (int n = 0; n < plane; ++n) {
     Vec<T> line[pd], outputs[md];
 #pragma GCC unroll 6
     for (int d = 0; d < pd; ++d) line[d] = load(planes + (d * plane + n) * lanes);
-    to_outputs<D>(line, 1, outputs, 1);
+    to_outputs<D>(line, 1, outputs, 1, last);
 #pragma GCC unroll 4
     for (int d = 0; d < md; ++d) store(dst + (d * plane + n) * lanes, outputs[d]);
   }
@@ -197,35 +199,32 @@ __attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst)
 template <class T, int H, int W>
 void winograd_output(const ct::WinogradOutput<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
-  constexpr int points = ct::kWinogradForms[H].points * ct::kWinogradForms[W].points;
-  constexpr int mh = ct::kWinogradForms[H].outputs, mw = ct::kWinogradForms[W].outputs, plane = mh * mw;
+  constexpr int points = ct::winograd_samples(H) * ct::winograd_samples(W);
+  constexpr int mh = ct::winograd_outputs(H), mw = ct::winograd_outputs(W), plane = mh * mw;
   alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
   alignas(64) T outputs[ct::kWinogradMostOutputs * plane * lanes];
   for (int v = 0; v < a.vectors; ++v) {
     const ct::index c = v * lanes;
-    const int count = ct::kWinogradForms[a.depth].points;
+    const int count = ct::winograd_samples(a.depth);
     for (int d = 0; d < count; ++d)
       plane_outputs<T, H, W>(a.src + c + d * points * a.point_stride, a.point_stride,
-                             planes + d * plane * lanes);
+                             planes + d * plane * lanes, a.last);
     const T* from = outputs;
     switch (a.depth) {
       case 0:
         from = planes;
         break;
       case 1:
-        depth_outputs<T, 1>(planes, plane, outputs);
+        depth_outputs<T, 1>(planes, plane, outputs, a.last[0]);
         break;
       case 2:
-        depth_outputs<T, 2>(planes, plane, outputs);
+        depth_outputs<T, 2>(planes, plane, outputs, a.last[0]);
         break;
       case 3:
-        depth_outputs<T, 3>(planes, plane, outputs);
-        break;
-      case 4:
-        depth_outputs<T, 4>(planes, plane, outputs);
+        depth_outputs<T, 3>(planes, plane, outputs, a.last[0]);
         break;
       default:
-        depth_outputs<T, 5>(planes, plane, outputs);
+        depth_outputs<T, 4>(planes, plane, outputs, a.last[0]);
     }
     const Vec<T> bias = load(a.bias + c);
     const bool whole = a.stride_c == 1 && c + lanes <= a.columns;
