@@ -75,6 +75,34 @@ def test_rows_of_an_api_show_every_reason_that_it_has(name):
     assert has == set(re.findall(r"\]\(#(\w+)\)", section))
 
 
+OUTCOMES = {
+    "computed": {"computes"},
+    "page": {"differs", "refuses", "raises"},
+    "numbers": {"differs"},
+    "refused": {"refuses", "raises"},
+    "error": {"raises"},
+}
+"""What a difference of each sort is: an answer for a refusal, other numbers, a refusal for an answer, ..."""
+
+
+@pytest.mark.parametrize("file", ["test_layers.py", "test_ops.py", "test_tfjs.py"])
+@pytest.mark.filterwarnings("ignore:TensorFlow.js ignores")
+def test_a_difference_is_what_its_reason_says(file):
+    """Listed as computed here, it is computed here; listed as refused, it is refused."""
+    replay = load(GOLDEN / file)
+    owned = {"test_layers.py": "_layers", "test_ops.py": "_ops_", "test_tfjs.py": "tfjs"}[file]
+    wrong, judged = [], 0
+    for source in (s for s in sources() if owned in s and s != "tfjs_load" and not s.startswith("files")):
+        for case in cases(source):
+            name = listed(source).get(case["key"])
+            if name is not None:
+                outcome, judged = compatibility.outcome(case, replay.difference), judged + 1
+                if outcome not in OUTCOMES[reasons()[name]["sort"]]:
+                    wrong.append(f"{source}: {case['key']} is listed as {name}, but {outcome}")
+    assert not wrong, "\n".join(wrong)
+    assert judged > 20
+
+
 def test_links_inside_the_page_lead_somewhere():
     page = compatibility.page()
     headings = {compatibility.anchor(h) for h in re.findall(r"^#+ (.*)$", page, re.MULTILINE)}
