@@ -432,6 +432,9 @@ void ChannelMethod<T>::run_task(void* context, index task) {
       const index nw = index(pw.cls->taps.size());
       // Taps of the phases before this one, in packing order.
       const index before = self.packing_.taps_before(pd, ph, pw);
+      const bool run_of_taps = !plan.along_batch && self.packing_.shape.kind == Kind::adjoint &&
+                               self.packing_.shape.d[2] == 1 && source.stride[2] == channels;
+      tile.channels = run_of_taps ? nw * channels : channels;
       const auto collect = [&](index jw, bool check_w) {
         src_offset.clear();
         weight_offset.clear();
@@ -441,7 +444,8 @@ void ChannelMethod<T>::run_task(void* context, index task) {
           for (index th = 0; th < nh; ++th) {
             const index sh = plan.axis[1].source(ph, ph.cls->taps[std::size_t(th)], jh);
             if (sh < 0 || sh >= plan.axis[1].src_size) continue;
-            for (index tw = 0; tw < nw; ++tw) {
+            // Taps of w whose channels follow each other are as good as one tap with all of them.
+            for (index tw = 0; tw < (run_of_taps ? 1 : nw); ++tw) {
               const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
               if (check_w && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
               src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] + sw * source.stride[2]);

@@ -98,7 +98,11 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
   const bool planes = s == 1 || ((s == 2 || s == 4) && shape.d[2] == 1);
   const bool depthwise = src == 1 && dst == 1 && shape.groups > 1 && (planes || !shape.channels_first);
   const bool rows = rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3;
-  if (!depthwise && !rows) {
+  // Lines of the source, for strides that do not make the window of a few destinations enormous.
+  const bool lines = shape.kind == Kind::adjoint && !(src == 1 && dst == 1 && shape.groups > 1) &&
+                     dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes &&
+                     shape.s[0] * shape.s[1] * shape.s[2] <= 4096 && shape.d[2] * shape.k[2] <= 4096;
+  if (!depthwise && !rows && !lines) {
     reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
     return make_channel_method(shape, kernel, path, use);
   }
@@ -109,6 +113,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
   if (depthwise) {
     reason = "one channel per group: every tap is an element-wise product";
     return make_depthwise_method(shape, kernel, path);
+  }
+  if (lines) {
+    reason = std::to_string(dst) + " channels per group to compute are too few for vectors along them";
+    return make_dot_method(shape, kernel, path);
   }
   reason = std::to_string(dst) + " output channels per group would leave much of the vectors of " +
            std::to_string(lanes) + " empty";

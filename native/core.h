@@ -169,6 +169,21 @@ struct DepthwiseKernel {
   void (*plane[2])(const DepthwiseRun<T>&);  // or null
 };
 
+// What the kernel of the dot method gets: a line of destinations, each a sum of runs of the source.
+//   dst[p, n] = bias[n] + sum over runs r, elements e of src[offset[r] + p * src_step + e] * weights[r, e, n]
+template <class T>
+struct DotTile {
+  const T* src;
+  index src_step, positions;
+  index runs, vectors;  // whole vectors of a run
+  index last;           // elements of a run behind them
+  const index* src_offset;
+  const T* weights;  // packed: (run, vector, n, lane), zeros behind the last element
+  const T* bias;
+  T* dst;
+  index dst_step, dst_stride_c;
+};
+
 // Winograd transforms of one tile; see kernels/winograd.h.
 template <class T>
 struct WinogradInput {
@@ -210,6 +225,8 @@ struct KernelTable {
   static constexpr int kMaxDepthwiseVectors = 4, kMaxDepthwiseTaps = 4;
   int max_depthwise_vectors;
   void (*depthwise_gradient[kMaxDepthwiseVectors][kMaxDepthwiseTaps])(const DepthwiseGradientTile<T>&);
+  static constexpr int kMaxDots = 4;  // destination channels of the dot method
+  void (*dot[kMaxDots])(const DotTile<T>&);
   int max_rows;               // of the row method
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);

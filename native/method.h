@@ -79,6 +79,8 @@ template <class T>
 std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kernel, const Path& path,
                                                Use use);
 template <class T>
+std::unique_ptr<Method<T>> make_dot_method(const Shape& shape, const T* kernel, const Path& path);
+template <class T>
 std::unique_ptr<Method<T>> make_row_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>
 std::unique_ptr<Method<T>> make_projection_method(const Shape& shape, const T* kernel, const Path& path);

@@ -6,6 +6,7 @@
 #include "depthwise.h"
 #include "depthwise_first.h"
 #include "depthwise_plane.h"
+#include "dot.h"
 #include "gradient.h"
 #include "half.h"
 #include "move.h"
@@ -121,6 +122,10 @@ KernelTable<T> make() {
   add_gradients<T>(t);
   t.max_depthwise_vectors = kDepthwiseVectors;
   add_depthwise_gradients<T>(t);
+  t.dot[0] = dot_kernel<T, 1>;
+  t.dot[1] = dot_kernel<T, 2>;
+  t.dot[2] = dot_kernel<T, 3>;
+  t.dot[3] = dot_kernel<T, 4>;
   t.max_rows = kRows;
   add_rows<T>(t);
   add_winograd<T>(t);

@@ -285,6 +285,9 @@ BITS = [
     ((5, 37, 31, 32), (3, 3, 1, 32), 2, 32),
     ((3, 7, 11, 13, 5), (3, 3, 3, 17, 5), 2, 1),
     ((2, 301, 64), (25, 1, 64), 4, 1),
+    ((5, 37, 31, 1), (5, 5, 19, 1), 2, 1),
+    ((3, 201, 3), (16, 7, 3), 8, 1),
+    ((2, 67, 71, 35), (3, 3, 1, 35), 1, 1),
 ]
 
 BITS_WINOGRAD = [
@@ -395,3 +398,22 @@ def test_large_aligned_results_are_those_of_any_place(path, layout, dtype):
     np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), out)
     want = reference.conv_transpose(x, w, 2, "same", data_format=layout)
     np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_a_non_finite_gradient_stays_where_its_terms_are(path, channels, bad):
+    """Lines of the source are read in whole vectors: what lies behind them must not count."""
+    y, w = np.ones((1, 11, 37, 3), "float32"), np.ones((3, 5, 3, channels), "float32")
+    y[0, 5, 17, 1] = bad
+    plan = convtranspose.plans.Plan("adjoint", w, convtranspose.plan(w, 1, "same").options)
+    got = plan(y)
+    with np.errstate(invalid="ignore"):
+        want = reference.conv(y, w, (11, 37), 1, "same")
+    np.testing.assert_array_equal(got, want.astype("float32"))
+
+
+def test_few_destination_channels_take_the_dot_method(path):
+    w = np.ones((5, 5, 16, 1), "float32")
+    plan = convtranspose.plans.Plan("adjoint", w, convtranspose.plan(w, 2, "same").options)
+    assert "dot method" in plan.explain((1, 9, 9, 16))

@@ -1,0 +1,139 @@
+// The dot method: adjoints with very few destination channels, which would leave vectors along them empty.
+// Vectors lie along the source instead: neighbouring taps of w and the source channels are one run of
+// channels-last memory, and a destination is a sum of dot products of such runs with the weights.
+//
+// A task copies the source window of a box of destinations, with zeros around the array.
+#include <algorithm>
+
+#include "method.h"
+#include "window.h"
+
+namespace ct {
+namespace {
+
+constexpr bool kPadded[kAxes] = {true, true, true};
+
+template <class T>
+class DotMethod final : public Method<T> {
+ public:
+  DotMethod(const Shape& shape, const T* kernel, const Path& path)
+      : shape_(shape), table_(kernels<T>(path)), weights_(0) {
+    const index lanes = table_.lanes, src = shape.src_channels(), dst = shape.dst_channels();
+    w_taps_ = shape.d[2] == 1 ? shape.k[2] : 1;
+    runs_ = shape.taps() / w_taps_;
+    length_ = w_taps_ * src;
+    group_weights_ = runs_ * ceil_div(length_, lanes) * dst * lanes;
+    weights_ = Buffer<T>(group_weights_ * shape.groups);
+    std::fill_n(weights_.data(), group_weights_ * shape.groups, T(0));
+    // Order: group, run, vector, destination channel, lane.
+    for (index g = 0; g < shape.groups; ++g)
+      for (index r = 0; r < runs_; ++r)
+        for (index n = 0; n < dst; ++n)
+          for (index e = 0; e < length_; ++e)
+            weights_.data()[g * group_weights_ +
+                            ((r * ceil_div(length_, lanes) + e / lanes) * dst + n) * lanes + e % lanes] =
+                kernel[(r * length_ + e) * shape.c_in + g * dst + n];
+  }
+
+  bool run(const Call<T>& call) const override {
+    const Context context{this, &call, schedule(call)};
+    return parallel_for(tasks(context.blocks), call.threads, &run_task, const_cast<Context*>(&context),
+                        call.should_stop);
+  }
+
+  index workspace_bytes(const Call<T>& call) const override {
+    const Blocks blocks = schedule(call);
+    return workers(call.threads, tasks(blocks)) * window_elements(blocks) * index(sizeof(T));
+  }
+
+  std::string explain(const Call<T>& call) const override {
+    return "dot method: vectors of " + std::to_string(table_.lanes) + " along " + std::to_string(length_) +
+           " numbers of the source, " + std::to_string(tasks(schedule(call))) + " tasks";
+  }
+
+ private:
+  struct Context {
+    const DotMethod* self;
+    const Call<T>* call;
+    Blocks blocks;
+  };
+
+  index tasks(const Blocks& blocks) const { return blocks.count() * shape_.groups; }
+  index window_elements(const Blocks& blocks) const {
+    return blocks.y_positions(kPadded) * shape_.src_channels() + 64;
+  }
+
+  Blocks schedule(const Call<T>& call) const {
+    Blocks blocks(call.src.n, call.axes);
+    blocks.batch = 1;
+    const index wanted = call.threads == 1 ? 1 : 4 * workers(call.threads, INT64_MAX);
+    while ((window_elements(blocks) * index(sizeof(T)) > block_budget() ||
+            (tasks(blocks) < wanted && blocks.x_positions() > 64)) &&
+           blocks.halve()) {
+    }
+    return blocks;
+  }
+
+  static void run_task(void* context, index task) {
+    const Context& ctx = *static_cast<const Context*>(context);
+    const DotMethod& self = *ctx.self;
+    const Call<T>& call = *ctx.call;
+    const Shape& shape = self.shape_;
+    const index src = shape.src_channels(), dst = shape.dst_channels(), lanes = self.table_.lanes;
+    const index group = task % shape.groups;
+    const Box box = ctx.blocks.box(task / shape.groups);
+    const index elements = self.window_elements(ctx.blocks);
+    T* const memory = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
+    std::fill_n(memory + elements - 64, 64, T(0));  // vectors may read behind the last run
+    const Window<T> window =
+        copy_window(self.table_, call.src, group * src, src, ctx.blocks.reached(box, kPadded), src, memory);
+
+    std::vector<index> offsets;
+    for (index d = 0; d < shape.k[0]; ++d)
+      for (index h = 0; h < shape.k[1]; ++h)
+        for (index w = 0; w < shape.k[2]; w += self.w_taps_)
+          offsets.push_back(d * shape.d[0] * window.stride[0] + h * shape.d[1] * window.stride[1] +
+                            w * shape.d[2] * window.stride[2]);
+    T bias[KernelTable<T>::kMaxDots];
+    for (index n = 0; n < dst; ++n) bias[n] = call.bias ? call.bias[group * dst + n] : T(0);
+
+    DotTile<T> tile;
+    tile.src_step = shape.s[2] * src;
+    tile.positions = box.hi[2] - box.lo[2];
+    tile.runs = self.runs_;
+    tile.vectors = self.length_ / lanes;
+    tile.last = self.length_ % lanes;
+    tile.src_offset = offsets.data();
+    tile.weights = self.weights_.data() + group * self.group_weights_;
+    tile.bias = bias;
+    tile.dst_step = call.dst.stride[2];
+    tile.dst_stride_c = call.dst.stride_c;
+    for (index n = box.n0; n < box.n1; ++n)
+      for (index d = box.lo[0]; d < box.hi[0]; ++d)
+        for (index h = box.lo[1]; h < box.hi[1]; ++h) {
+          tile.src = window.at(n, d * shape.s[0] - call.axes[0].lo, h * shape.s[1] - call.axes[1].lo,
+                               box.lo[2] * shape.s[2] - call.axes[2].lo);
+          tile.dst = call.dst.data + n * call.dst.stride_n + d * call.dst.stride[0] + h * call.dst.stride[1] +
+                     box.lo[2] * call.dst.stride[2] + group * dst * call.dst.stride_c;
+          self.table_.dot[dst - 1](tile);
+        }
+  }
+
+  Shape shape_;
+  const KernelTable<T>& table_;
+  index w_taps_, runs_, length_;  // a run: taps of w, and its elements
+  index group_weights_;
+  Buffer<T> weights_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Method<T>> make_dot_method(const Shape& shape, const T* kernel, const Path& path) {
+  return std::make_unique<DotMethod<T>>(shape, kernel, path);
+}
+
+template std::unique_ptr<Method<float>> make_dot_method(const Shape&, const float*, const Path&);
+template std::unique_ptr<Method<double>> make_dot_method(const Shape&, const double*, const Path&);
+
+}  // namespace ct

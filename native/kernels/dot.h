@@ -1,0 +1,74 @@
+// The dot method: vectors along the source, for adjoints with very few destination channels. Every sum is a
+// vector of partial sums until its end.
+#pragma once
+#include "../core.h"
+#include "simd.h"
+
+namespace {
+
+// Destinations at once: their sums and the weights fit the registers.
+constexpr int dot_positions(int n) {
+  return kRegisters == 32 ? (n == 1 ? 8 : n == 2 ? 6 : 4) : n == 1 ? 6 : 4;
+}
+
+template <class T>
+inline T sum_of(Vec<T> v) {
+  T part[Simd<T>::lanes];
+  store(part, v);
+  for (int half = Simd<T>::lanes / 2; half > 0; half /= 2)
+    for (int n = 0; n < half; ++n) part[n] += part[n + half];
+  return part[0];
+}
+
+template <class T, int N, int M>
+inline void dot_tile(const ct::DotTile<T>& a, const T* src, T* dst) {
+  constexpr int lanes = Simd<T>::lanes;
+  typedef decltype(Vec<T>{} < Vec<T>{}) Mask;
+  Mask inside;
+  for (int n = 0; n < lanes; ++n) inside[n] = n < a.last ? -1 : 0;
+  Vec<T> acc[M][N] = {};
+  const T* w = a.weights;
+  const ct::index step = a.src_step;
+  for (ct::index r = 0; r < a.runs; ++r) {
+    const T* x = src + a.src_offset[r];
+    for (ct::index v = a.vectors; v > 0; --v) {
+      Vec<T> k[N];
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) k[n] = load(w + n * lanes);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        const Vec<T> row = load(x + m * step);
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) acc[m][n] += row * k[n];
+      }
+      x += lanes;
+      w += N * lanes;
+    }
+    if (a.last) {  // what lies behind the run must not count, even if it is not finite
+      Vec<T> k[N];
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) k[n] = load(w + n * lanes);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        const Vec<T> row = (Vec<T>)((Mask)load(x + m * step) & inside);
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) acc[m][n] += row * k[n];
+      }
+      w += N * lanes;
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) dst[m * a.dst_step + n * a.dst_stride_c] = sum_of<T>(acc[m][n]) + a.bias[n];
+}
+
+template <class T, int N>
+void dot_kernel(const ct::DotTile<T>& a) {
+  constexpr int M = dot_positions(N);
+  ct::index p = 0;
+  for (; p + M <= a.positions; p += M) dot_tile<T, N, M>(a, a.src + p * a.src_step, a.dst + p * a.dst_step);
+  for (; p < a.positions; ++p) dot_tile<T, N, 1>(a, a.src + p * a.src_step, a.dst + p * a.dst_step);
+}
+
+}  // namespace
