@@ -242,7 +242,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     }
     return all;
   };
-  s.pass_run = s.passes;
+  s.pass_run = std::max<index>(s.passes, 1);  // none where an axis has no destination
   s.panel_run = panels;
   index tasks = blocks();
   if (tasks > 0 && tasks < wanted) {
@@ -678,7 +678,7 @@ std::string Winograd<T>::explain(const Call<T>& call) const {
         of_axis += (of_axis.empty() ? "" : " and ") + std::string(v.shape().name);
     if (!of_axis.empty()) forms += (forms.empty() ? "" : " by ") + of_axis;
   }
-  const auto percent = index(100 * chosen.products / chosen.direct_products);
+  const auto percent = index(100 * chosen.products / std::max(chosen.direct_products, 1.0));
   return "Winograd " + forms + " phases: " + std::to_string(percent) + " % of the multiplications, " +
          std::to_string(schedule(call, chosen).tasks) + " tasks";
 }
