@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <type_traits>
 
 #include "method.h"
 #include "schedule.h"
@@ -22,7 +23,7 @@ namespace {
 template <class T>
 class ChannelMethod final : public Method<T> {
  public:
-  ChannelMethod(const Shape& shape, const T* kernel, const Path& path, Use use);
+  ChannelMethod(const Shape& shape, const Weights<T>& kernel, const Path& path, Use use);
   bool run(const Call<T>& call) const override;
   index workspace_bytes(const Call<T>& call) const override;
   std::string explain(const Call<T>& call) const override;
@@ -38,18 +39,22 @@ class ChannelMethod final : public Method<T> {
   bool packs_in_tasks(const Call<T>& call, Schedule& plan) const;
   // Packed weights of everything, made here if they are not there yet.
   const T* weights() const;
-  void pack_all(const T* kernel) const;
+  void pack_all(const Weights<T>& kernel) const;
   index most_taps(bool planar) const;
-  void pack_tap(const T* kernel, index group, const Panel& panel, index tap, T* dst) const;
+  void pack_tap(const Weights<T>& kernel, index group, const Panel& panel, index tap, T* dst) const;
+  template <class W>
+  void pack_rows(const W* slice, int half, const Panel& panel, T* dst) const;
 
   // The form with fewer multiplications; null where there is none or the direct sum is better.
   const Winograd<T>* winograd(const Call<T>& call) const;
 
   const Path& path_;
   ChannelPacking<T> packing_;
-  index taps_;                              // of the whole kernel
-  const T* borrowed_;                       // the kernel of a single use, else null
+  index taps_;  // of the whole kernel
+  bool once_;
+  Weights<T> borrowed_;                     // the kernel of a single use
   mutable std::atomic<bool> finite_{true};  // zero halos are exact only for finite weights
+  mutable std::atomic<bool> used_{false};   // a second run wants packed weights
   mutable std::once_flag weights_once_;
   mutable Buffer<T> weights_;
   std::unique_ptr<Winograd<T>> winograd_;  // null where there is no such form
@@ -72,8 +77,8 @@ struct ChannelMethod<T>::Schedule {
 };
 
 template <class T>
-ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path& path, Use use)
-    : path_(path), borrowed_(use == Use::once ? kernel : nullptr), weights_(0) {
+ChannelMethod<T>::ChannelMethod(const Shape& shape, const Weights<T>& kernel, const Path& path, Use use)
+    : path_(path), once_(use == Use::once), weights_(0) {
   packing_.shape = shape;
   packing_.table = &kernels<T>(path);
   taps_ = shape.taps();
@@ -94,18 +99,21 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const T* kernel, const Path&
   packing_.group_weights = at;
   if (shape.algorithm != Algorithm::direct && winograd_applies(packing_))
     winograd_ = std::make_unique<Winograd<T>>(packing_, use);
-  if (!borrowed_) pack_all(kernel);
+  if (once_)
+    borrowed_ = kernel;
+  else
+    pack_all(kernel);
 }
 
 template <class T>
 const T* ChannelMethod<T>::weights() const {
-  if (borrowed_) std::call_once(weights_once_, [this] { pack_all(borrowed_); });
+  if (once_) std::call_once(weights_once_, [this] { pack_all(borrowed_); });
   return weights_.data();
 }
 
 // Order of a panel: phase (d, h, w), tap (d, h, w), source channel, lane.
 template <class T>
-void ChannelMethod<T>::pack_all(const T* kernel) const {
+void ChannelMethod<T>::pack_all(const Weights<T>& kernel) const {
   weights_ = Buffer<T>(packing_.group_weights * packing_.shape.groups);
   std::vector<index> order;  // of the taps
   for (const AxisClass& cd : packing_.classes[0])
@@ -116,7 +124,7 @@ void ChannelMethod<T>::pack_all(const T* kernel) const {
             for (const AxisTap& tw : cw.taps) order.push_back(packing_.tap(td, th, tw));
   struct Packing {
     const ChannelMethod* self;
-    const T* kernel;
+    const Weights<T>& kernel;
     const std::vector<index>& order;
   } packing{this, kernel, order};
   const index tasks = packing_.shape.groups * index(packing_.panels.size());
@@ -136,36 +144,63 @@ void ChannelMethod<T>::pack_all(const T* kernel) const {
       &packing, nullptr);
 }
 
-// One tap of a panel, (source channel, lane); notes weights that are not finite.
+// The weights of one tap, (co, ci) of c_in, to (source channel, lane); halves are converted on the way.
 template <class T>
-void ChannelMethod<T>::pack_tap(const T* kernel, index group, const Panel& panel, index tap, T* dst) const {
-  const Shape& shape = packing_.shape;
-  const index width = panel.vectors * packing_.table->lanes;
-  const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
-  const T* slice = kernel + tap * co * shape.c_in + group * ci;  // (co, ci) of c_in
-  if (panel.columns < width) std::memset(dst, 0, sizeof(T) * std::size_t(packing_.src_channels * width));
+template <class W>
+void ChannelMethod<T>::pack_rows(const W* slice, int half, const Panel& panel, T* dst) const {
+  const KernelTable<T>& table = *packing_.table;
+  const index width = panel.vectors * table.lanes, pitch = packing_.shape.c_in;
+  const auto convert = [&](const W* from, index count, T* to) {
+    if constexpr (std::is_same_v<W, T>)
+      std::memcpy(to, from, sizeof(T) * std::size_t(count));
+    else if constexpr (std::is_same_v<T, float>)
+      table.widen[half](from, 1, count, to);
+  };
   // Rows lie far apart: without a hint ahead every one of them is waited for.
-  constexpr index line = 64 / sizeof(T);
-  if (shape.kind == Kind::forward) {
-    const T* rows = slice + panel.first * shape.c_in;
-    const index piece = 4 * line;
+  constexpr index line = 64 / sizeof(W);
+  if (packing_.shape.kind == Kind::forward) {
+    constexpr index kPiece = 4 * line, kMostColumns = 2 * 64 / sizeof(T);
+    T copy[std::is_same_v<W, T> ? 1 : kMostColumns * 2 * kPiece];
+    const index ci = packing_.src_channels;
+    const W* rows = slice + panel.first * pitch;
     for (index c = 0; c < ci;) {
-      const index count = ci - c < 2 * piece ? ci - c : piece;
+      const index count = ci - c < 2 * kPiece ? ci - c : kPiece;
       for (index r = 0; r < panel.columns; ++r)
-        for (index ahead = c + count; ahead < std::min(c + count + piece, ci); ahead += line)
-          __builtin_prefetch(rows + r * shape.c_in + ahead, 0, 2);
-      packing_.table->transpose(rows + c, shape.c_in, panel.columns, count, dst + c * width, width);
+        for (index ahead = c + count; ahead < std::min(c + count + kPiece, ci); ahead += line)
+          __builtin_prefetch(rows + r * pitch + ahead, 0, 2);
+      if constexpr (std::is_same_v<W, T>) {
+        table.transpose(rows + c, pitch, panel.columns, count, dst + c * width, width);
+      } else {
+        for (index r = 0; r < panel.columns; ++r) convert(rows + r * pitch + c, count, copy + r * count);
+        table.transpose(copy, count, panel.columns, count, dst + c * width, width);
+      }
       c += count;
     }
   } else {
-    constexpr index ahead = 16;
+    constexpr index kAhead = 16;
+    const index co = packing_.src_channels;
     for (index c = 0; c < co; ++c) {
-      const T* row = slice + c * shape.c_in + panel.first;
+      const W* row = slice + c * pitch + panel.first;
       for (index at = 0; at < panel.columns; at += line)
-        __builtin_prefetch(row + std::min(ahead, co - 1 - c) * shape.c_in + at, 0, 2);
-      std::memcpy(dst + c * width, row, sizeof(T) * std::size_t(panel.columns));
+        __builtin_prefetch(row + std::min(kAhead, co - 1 - c) * pitch + at, 0, 2);
+      convert(row, panel.columns, dst + c * width);
     }
   }
+}
+
+// One tap of a panel; notes weights that are not finite.
+template <class T>
+void ChannelMethod<T>::pack_tap(const Weights<T>& kernel, index group, const Panel& panel, index tap,
+                                T* dst) const {
+  const Shape& shape = packing_.shape;
+  const index width = panel.vectors * packing_.table->lanes;
+  const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
+  const index first = tap * co * shape.c_in + group * ci;  // of (co, ci) of c_in
+  if (panel.columns < width) std::memset(dst, 0, sizeof(T) * std::size_t(packing_.src_channels * width));
+  if (kernel.halves)
+    pack_rows(kernel.halves + first, kernel.half, panel, dst);
+  else
+    pack_rows(kernel.data + first, kernel.half, panel, dst);
   if (!packing_.table->finite(dst, packing_.src_channels * width)) finite_ = false;
 }
 
@@ -568,7 +603,7 @@ const Winograd<T>* ChannelMethod<T>::winograd(const Call<T>& call) const {
 
 template <class T>
 bool ChannelMethod<T>::packs_in_tasks(const Call<T>& call, Schedule& plan) const {
-  if (!borrowed_ || !finite_) return false;
+  if (!once_ || !finite_) return false;
   plan = schedule(call, true);
   // Where several blocks want the same weights, packing once costs less than packing for each; and all
   // threads shall have work.
@@ -581,7 +616,7 @@ bool ChannelMethod<T>::run(const Call<T>& call) const {
   if (const Winograd<T>* fewer = winograd(call)) return fewer->run(call, weights());
   Schedule plan;
   TaskContext context{this, &plan, call.src, call.dst, call.bias};
-  if (packs_in_tasks(call, plan)) {
+  if (packs_in_tasks(call, plan) && !used_.exchange(true)) {
     if (!parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop)) return false;
     if (finite_) return true;  // else zero halos met an infinity: once more, without
   }
@@ -612,12 +647,14 @@ std::string ChannelMethod<T>::explain(const Call<T>& call) const {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kernel, const Path& path,
+std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
                                                Use use) {
   return std::make_unique<ChannelMethod<T>>(shape, kernel, path, use);
 }
 
-template std::unique_ptr<Method<float>> make_channel_method(const Shape&, const float*, const Path&, Use);
-template std::unique_ptr<Method<double>> make_channel_method(const Shape&, const double*, const Path&, Use);
+template std::unique_ptr<Method<float>> make_channel_method(const Shape&, const Weights<float>&, const Path&,
+                                                            Use);
+template std::unique_ptr<Method<double>> make_channel_method(const Shape&, const Weights<double>&,
+                                                             const Path&, Use);
 
 }  // namespace ct

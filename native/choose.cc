@@ -57,6 +57,11 @@ bool projection_pays(const Shape& shape) {
 
 constexpr index kScanPiece = 1 << 16;
 
+void widen(const Weights<float>& from, index count, float* to, const Path& path) {
+  path.f32->widen[from.half](from.halves, 1, count, to);
+}
+void widen(const Weights<double>&, index, double*, const Path&) {}  // halves are computed in float
+
 template <class T>
 bool all_finite(const T* kernel, index count, const Path& path) {
   struct Scan {
@@ -79,8 +84,8 @@ bool all_finite(const T* kernel, index count, const Path& path) {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path, Use use,
-                                         std::string& reason) {
+std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& given, const Path& path,
+                                         Use use, std::string& reason) {
   const index lanes = kernels<T>(path).lanes;
   const index src = shape.src_channels(), dst = shape.dst_channels();
   const index total = shape.taps() * shape.c_out / shape.groups * shape.c_in;
@@ -91,7 +96,7 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
   const index vectors = (dst + lanes - 1) / lanes;
   if (shape.algorithm == Algorithm::winograd && rows_fit) {
     reason = "the Winograd form was asked for";
-    return make_channel_method(shape, kernel, path, use);
+    return make_channel_method(shape, given, path, use);
   }
   // Planes have kernels for the strides whose phases a few shuffles join.
   const index s = shape.s[2];
@@ -104,11 +109,15 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
                      shape.s[0] * shape.s[1] * shape.s[2] <= 4096 && shape.d[2] * shape.k[2] <= 4096;
   if (!depthwise && !rows && !lines) {
     reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
-    return make_channel_method(shape, kernel, path, use);
+    return make_channel_method(shape, given, path, use);
   }
+  // The other methods are for small kernels.
+  Buffer<T> wide(given.halves ? total : 0);
+  if (given.halves) widen(given, total, wide.data(), path);
+  const T* kernel = given.halves ? wide.data() : given.data;
   if (!all_finite(kernel, total, path)) {
     reason = "the kernel holds an infinity or NaN, which zero padding would spread";
-    return make_channel_method(shape, kernel, path, use);
+    return make_channel_method(shape, given, path, use);
   }
   if (depthwise) {
     reason = "one channel per group: every tap is an element-wise product";
@@ -127,9 +136,9 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, co
   return make_row_method(shape, kernel, path);
 }
 
-template std::unique_ptr<Method<float>> choose_method(const Shape&, const float*, const Path&, Use,
+template std::unique_ptr<Method<float>> choose_method(const Shape&, const Weights<float>&, const Path&, Use,
                                                       std::string&);
-template std::unique_ptr<Method<double>> choose_method(const Shape&, const double*, const Path&, Use,
+template std::unique_ptr<Method<double>> choose_method(const Shape&, const Weights<double>&, const Path&, Use,
                                                        std::string&);
 
 }  // namespace ct

@@ -308,7 +308,7 @@ const Method<T>& DepthwiseMethod<T>::other_layouts() const {
                        shape_.groups);
     else
       std::copy_n(weights_.data(), shape_.taps() * shape_.groups, kernel.data());
-    other_ = make_channel_method(shape_, kernel.data(), path_, Use::kept);
+    other_ = make_channel_method(shape_, Weights<T>{kernel.data()}, path_, Use::kept);
   });
   return *other_;
 }

@@ -157,9 +157,10 @@ HalfMethod::Bands HalfMethod::cut(const HalfCall& call) const {
     }
     return (b.src_elements + b.dst_elements) * index(sizeof(float));
   };
-  // Heavy weights want many positions per pass.
+  for (int a = 0; a < kAxes; ++a) b.block[a] = sizes[a];
+  // Heavy weights want many positions per pass, but no more memory than a fifth of all halves.
   const index weights = shape_.taps() * shape_.c_out / shape_.groups * shape_.c_in * index(sizeof(float));
-  const index budget = std::max({kBandBytes, std::min<index>(weights / 2, 2 << 20), weights / 8});
+  const index budget = std::max(kBandBytes, std::min(weights / 2, (count() + weights) / 2 / 5));
   // Pairs of whole strides, so that no method meets a broken group of phases.
   const auto halve = [&](int a, index smallest) {
     const index unit = forward ? 2 * call.axes[a].s : 2;
@@ -168,7 +169,6 @@ HalfMethod::Bands HalfMethod::cut(const HalfCall& call) const {
     b.block[a] = less;
     return true;
   };
-  for (int a = 0; a < kAxes; ++a) b.block[a] = sizes[a];
   for (const index smallest : {32, 8, 1})
     for (int a = 0; a < kAxes; ++a)
       while (count() > budget && halve(a, a == 2 ? 8 * smallest : smallest)) {
@@ -178,6 +178,10 @@ HalfMethod::Bands HalfMethod::cut(const HalfCall& call) const {
   for (int a = 0; a < kAxes; ++a) {
     const index late = forward ? (call.axes[a].lo % call.axes[a].s + call.axes[a].s) % call.axes[a].s : 0;
     const bool cut = b.block[a] < sizes[a];
+    if (cut) {  // as many bands, of one size
+      const index unit = forward ? 2 * call.axes[a].s : 2, bands = ceil_div(sizes[a] + late, b.block[a]);
+      b.block[a] = std::min(b.block[a], ceil_div(ceil_div(sizes[a] + late, bands), unit) * unit);
+    }
     b.first[a] = cut ? b.block[a] - late : sizes[a];
     b.blocks[a] = cut ? 1 + ceil_div(sizes[a] - b.first[a], b.block[a]) : 1;
     whole *= b.blocks[a];
@@ -363,16 +367,6 @@ bool kernel_gradient(const View<const half>& x, const View<const half>& y, half*
   return Conversion(to, band_of<float>(to, sums))
       .run(threads,
            [&](index at, index step, index of, index count) { convert(sums + of, count, out + at, step); });
-}
-
-void widen(const half* src, index count, float* dst, Half type, const Path& path) {
-  View<const half> from;
-  from.data = src;
-  from.c = count;
-  const auto convert = path.f32->widen[int(type)];
-  Conversion(from, band_of<float>(from, dst)).run(0, [&](index at, index step, index to, index some) {
-    convert(src + at, step, some, dst + to);
-  });
 }
 
 }  // namespace ct

@@ -50,7 +50,4 @@ bool kernel_gradient(const View<const half>& x, const View<const half>& y, half*
                      const Axis (&axes)[kAxes], index groups, Half type, const Path& path, int threads,
                      ShouldStop should_stop);
 
-// Converts `count` neighbours with all threads.
-void widen(const half* src, index count, float* dst, Half type, const Path& path);
-
 }  // namespace ct

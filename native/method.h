@@ -73,10 +73,19 @@ class Buffer {
 // because few calls will come and packed weights might not be worth their memory.
 enum class Use { kept, once };
 
+// A kernel as it was given, (kd, kh, kw, c_out / groups, c_in), contiguous: of T, or the bits of halves,
+// which are converted as they are read.
+template <class T>
+struct Weights {
+  const T* data = nullptr;
+  const std::uint16_t* halves = nullptr;
+  int half = 0;  // which of the two types, in the order of the kernel tables
+};
+
 // kernel: (kd, kh, kw, c_out / groups, c_in), contiguous. Zero halos are exact only for finite weights; the
 // channel method finds out itself, the others must not get anything else.
 template <class T>
-std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const T* kernel, const Path& path,
+std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
                                                Use use);
 template <class T>
 std::unique_ptr<Method<T>> make_dot_method(const Shape& shape, const T* kernel, const Path& path);
@@ -90,8 +99,8 @@ std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* ke
 // The method for a kernel, chosen from its shape alone: never from the input's sizes, so that work may be
 // cut anywhere without changing a bit. `reason` gets the choice in words.
 template <class T>
-std::unique_ptr<Method<T>> choose_method(const Shape& shape, const T* kernel, const Path& path, Use use,
-                                         std::string& reason);
+std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
+                                         Use use, std::string& reason);
 
 // Writes the gradient to the kernel, (kd, kh, kw, c_out / groups, c_in) contiguous, or adds it to `out`.
 template <class T>

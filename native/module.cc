@@ -126,9 +126,9 @@ struct Chosen {
   std::unique_ptr<ct::Method<T>> method;
   std::string reason;
 
-  Chosen(const ct::Shape& shape, const void* kernel, ct::Use use) {
+  Chosen(const ct::Shape& shape, const ct::Weights<T>& kernel, ct::Use use) {
     nb::gil_scoped_release free;
-    method = ct::choose_method<T>(shape, static_cast<const T*>(kernel), ct::active_path(), use, reason);
+    method = ct::choose_method<T>(shape, kernel, ct::active_path(), use, reason);
   }
 };
 
@@ -175,20 +175,15 @@ class PyOperator {
       half_ = std::make_unique<ct::HalfMethod>(s, ct::active_path(), read_half(half));
       if (kernel.dtype() != nb::dtype<ct::half>()) throw nb::type_error("kernel must be the bits of halves");
       const auto* bits = static_cast<const ct::half*>(kernel.data());
-      const index count = s.taps() * s.c_out / s.groups * s.c_in;
-      auto wide = std::make_unique<ct::Buffer<float>>(count);
-      {
-        nb::gil_scoped_release free;
-        ct::widen(bits, count, wide->data(), read_half(half), ct::active_path());
-      }
-      f32_ = std::make_unique<Chosen<float>>(s, wide->data(), use);
-      if (once) wide_ = std::move(wide);
+      f32_ = std::make_unique<Chosen<float>>(s, ct::Weights<float>{nullptr, bits, int(read_half(half))}, use);
       return;
     }
     if (kernel.dtype() == nb::dtype<float>())
-      f32_ = std::make_unique<Chosen<float>>(s, kernel.data(), use);
+      f32_ = std::make_unique<Chosen<float>>(s, ct::Weights<float>{static_cast<const float*>(kernel.data())},
+                                             use);
     else if (kernel.dtype() == nb::dtype<double>())
-      f64_ = std::make_unique<Chosen<double>>(s, kernel.data(), use);
+      f64_ = std::make_unique<Chosen<double>>(
+          s, ct::Weights<double>{static_cast<const double*>(kernel.data())}, use);
     else
       throw nb::type_error("kernel must be float32 or float64");
   }
@@ -340,8 +335,7 @@ class PyOperator {
   ConstArray borrowed_;  // keeps the kernel of a single use alive
   std::unique_ptr<Chosen<float>> f32_;
   std::unique_ptr<Chosen<double>> f64_;
-  std::unique_ptr<ct::HalfMethod> half_;     // around f32_
-  std::unique_ptr<ct::Buffer<float>> wide_;  // the kernel of halves and of a single use
+  std::unique_ptr<ct::HalfMethod> half_;  // around f32_
   ct::Shape shape_;
   const char* path_ = "";
   int rank_ = 0;
