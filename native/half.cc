@@ -64,6 +64,7 @@ struct Conversion {
   // All tasks, on several threads where they are many.
   template <class Visit>
   bool run(int threads, const Visit& visit) const {
+    if (elements() == 0) return true;
     struct Both {
       const Conversion& self;
       const Visit& visit;
@@ -110,7 +111,7 @@ void box(View<T>& v, index n0, index n1, const index (&lo)[kAxes], const index (
   if (v.data) v.data += offset;  // plans are explained without data
 }
 
-// Sources [lo, hi) that destinations [begin, end) of an axis read, at least one.
+// Sources [lo, hi) that destinations [begin, end) of an axis read, at least one if there is one.
 void reach(Kind kind, const Axis& a, index begin, index end, index& lo, index& hi) {
   const index far = (a.k - 1) * a.d;
   if (kind == Kind::forward) {
@@ -121,8 +122,8 @@ void reach(Kind kind, const Axis& a, index begin, index end, index& lo, index& h
     hi = (end - 1) * a.s + far - a.lo + 1;
   }
   const index size = kind == Kind::forward ? a.i : a.o;
-  lo = std::clamp<index>(lo, 0, size - 1);
-  hi = std::clamp<index>(hi, lo + 1, size);
+  lo = std::clamp<index>(lo, 0, std::max<index>(size - 1, 0));
+  hi = std::clamp<index>(hi, std::min(lo + 1, size), size);
 }
 
 }  // namespace
@@ -173,7 +174,7 @@ HalfMethod::Bands HalfMethod::cut(const HalfCall& call) const {
     for (int a = 0; a < kAxes; ++a)
       while (count() > budget && halve(a, a == 2 ? 8 * smallest : smallest)) {
       }
-  b.images = std::clamp<index>(budget / count(), 1, call.src.n);
+  b.images = std::clamp<index>(budget / count(), 1, std::max<index>(call.src.n, 1));
   index whole = 1;
   for (int a = 0; a < kAxes; ++a) {
     const index late = forward ? (call.axes[a].lo % call.axes[a].s + call.axes[a].s) % call.axes[a].s : 0;

@@ -165,6 +165,22 @@ def test_workspace_is_small(half):
     assert plan.workspace_bytes(shape, threads=2) < moved / 4
 
 
+@half
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_empty_arrays(half, layout):
+    options = {"padding": ((1, 1), (0, 0)), "data_format": layout}
+    plan = convtranspose.plan(np.ones((2, 3, 1, 1), half), **options)
+    last = layout == "channels_last"
+    x, y = (np.ones((2, *s, 1) if last else (2, 1, *s), half) for s in ((1, 5), (0, 7)))
+    assert plan(x).shape == y.shape
+    np.testing.assert_array_equal(convtranspose.conv(y, np.ones((2, 3, 1, 1), half), **options), 0 * x)
+    gradient = convtranspose.conv_transpose_kernel_gradient(x, y, (2, 3), **options)
+    np.testing.assert_array_equal(gradient, np.zeros((2, 3, 1, 1), half))
+    for shape in (x.shape, (0, *x.shape[1:])):
+        assert plan.workspace_bytes(shape) >= 0
+        assert half.name in plan.explain(shape)
+
+
 def test_operator_refuses_wrong_types():
     x, w = np.ones((1, 5, 3), "f2"), np.ones((3, 2, 3), "f2")
     with pytest.raises(ValueError, match="half must be"):
