@@ -5,43 +5,34 @@
 
 namespace {
 
-// One square block: `get(n)` is its row n, `set(n, v)` takes column n. Rows n and n + half interleave into
-// rows 2n and 2n + 1, and after log2(lanes) rounds the block is its own transpose.
-template <class T, class Get, class Set>
-inline void transpose_block(const Get& get, const Set& set) {
-  constexpr int lanes = Simd<T>::lanes;
-#if defined(__clang__)
-  T block[lanes][lanes];
-#pragma GCC unroll 16
-  for (int r = 0; r < lanes; ++r) {
-    const Vec<T> row = get(r);
-    for (int c = 0; c < lanes; ++c) block[c][r] = row[c];
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < lanes; ++r) set(r, load(block[r]));
-#else
-  typedef decltype(Vec<T>{} < Vec<T>{}) Mask;
-  Mask low, high;
-  for (int n = 0; n < lanes; ++n) {
-    low[n] = n / 2 + (n % 2) * lanes;
-    high[n] = lanes / 2 + n / 2 + (n % 2) * lanes;
-  }
-  Vec<T> row[lanes], next[lanes];
-#pragma GCC unroll 16
-  for (int n = 0; n < lanes; ++n) row[n] = get(n);
-#pragma GCC unroll 4
-  for (int half = lanes; half > 1; half /= 2) {
+// One square block: row n begins at row(n), set(n, v) takes column n. Vectors are put together from 16-byte
+// pieces of several rows as they are loaded; what is left are transposes inside of the pieces.
+template <class T, class Row, class Set>
+inline void transpose_block(const Row& row, const Set& set) {
+  constexpr int lanes = Simd<T>::lanes, side = 16 / int(sizeof(T));  // of the small transposes: 4 or 2
+  // Numbers, or pairs of them, of two vectors in turn, from the first or second half of every piece.
+  const auto zip = [](int n, int width, int half) {
+    const int piece = n / side * side, at = n % side / width;
+    return piece + at / 2 * width + n % width + at % 2 * lanes + half * side / 2;
+  };
 #pragma GCC unroll 8
-    for (int n = 0; n < lanes / 2; ++n) {
-      next[2 * n] = __builtin_shuffle(row[n], row[n + lanes / 2], low);
-      next[2 * n + 1] = __builtin_shuffle(row[n], row[n + lanes / 2], high);
+  for (int q = 0; q < lanes / side; ++q) {
+    Vec<T> a[side];
+#pragma GCC unroll 4
+    for (int k = 0; k < side; ++k) a[k] = load_pieces<T>([&](int n) { return row(k + n * side) + q * side; });
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const auto ones = [&](int n) { return zip(n, 1, half); };
+      const Vec<T> ab = pick<T>(a[0], a[1], ones);
+      if constexpr (side == 2) {
+        set(q * side + half, ab);
+      } else {
+        const Vec<T> cd = pick<T>(a[2], a[3], ones);
+        set(q * side + 2 * half, pick<T>(ab, cd, [&](int n) { return zip(n, 2, 0); }));
+        set(q * side + 2 * half + 1, pick<T>(ab, cd, [&](int n) { return zip(n, 2, 1); }));
+      }
     }
-#pragma GCC unroll 16
-    for (int n = 0; n < lanes; ++n) row[n] = next[n];
   }
-#pragma GCC unroll 16
-  for (int n = 0; n < lanes; ++n) set(n, row[n]);
-#endif
 }
 
 // Blocks that are smaller than a vector on one side.
@@ -53,11 +44,13 @@ void transpose_small(const T* src, ct::index src_stride, ct::index rows, ct::ind
     for (ct::index r = 0; r < rows; r += lanes) {
       const int height = int(rows - r < lanes ? rows - r : lanes);
       const int width = int(columns - c < lanes ? columns - c : lanes);
-      transpose_block<T>(
-          [&](int n) { return n < height ? load_some(src + (r + n) * src_stride + c, width) : Vec<T>{}; },
-          [&](int n, Vec<T> v) {
-            if (n < width) store_some<T>(dst + (c + n) * dst_stride + r, v, height);
-          });
+      T part[lanes][lanes] = {};
+      for (int n = 0; n < height; ++n)
+        store<T>(part[n], load(src + (r + n) * src_stride + c, Part<T>(0, width)));
+      transpose_block<T>([&](int n) { return part[n]; },
+                         [&](int n, Vec<T> v) {
+                           if (n < width) store(dst + (c + n) * dst_stride + r, v, Part<T>(0, height));
+                         });
     }
 }
 
@@ -72,7 +65,7 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
     for (ct::index r = 0;;) {
       // The rows may lie pages apart, where the hardware sees no streams.
       for (int n = 0; n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
-      transpose_block<T>([&](int n) { return load(src + (r + n) * src_stride + c); },
+      transpose_block<T>([&](int n) { return src + (r + n) * src_stride + c; },
                          [&](int n, Vec<T> v) {
                            T* to = dst + (c + n) * dst_stride + r;
                            Streaming ? stream<T>(to, v) : store<T>(to, v);
@@ -184,7 +177,7 @@ inline void interleave_many(const T* const* rows, ct::index n, ct::index count, 
   ct::index j = 0;
   for (; j + lanes <= count; j += lanes)
     for (ct::index r = 0;;) {
-      transpose_block<T>([&](int k) { return load(rows[r + k] + j); },
+      transpose_block<T>([&](int k) { return rows[r + k] + j; },
                          [&](int k, Vec<T> v) { store<T>(dst + (j + k) * n + r, v); });
       if (r + lanes >= n) break;
       r = r + 2 * lanes <= n ? r + lanes : n - lanes;

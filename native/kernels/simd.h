@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #if defined(__AVX2__)
-#include <immintrin.h>  // masked loads and stores, which the vector extensions cannot say
+#include <immintrin.h>  // what the vector extensions cannot say: masks, pieces
 #endif
 
 namespace {
@@ -43,34 +43,21 @@ inline void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v;
 }
 
-// The first n numbers at p, zeros after them; the first n numbers of v at p. Nothing else is touched.
-template <class T>
-inline Vec<T> load_some(const T* p, int n) {
-#if defined(__AVX512F__)
-  const unsigned mask = (1u << n) - 1;
-  if constexpr (sizeof(T) == 4)
-    return (Vec<T>)_mm512_maskz_loadu_ps(__mmask16(mask), p);
-  else
-    return (Vec<T>)_mm512_maskz_loadu_pd(__mmask8(mask), p);
-#else
-  T part[Simd<T>::lanes] = {};
-  for (int k = 0; k < n; ++k) part[k] = p[k];
-  return load(part);
+// A vector of 16-byte pieces, piece n from p(n).
+template <class T, class Pointer>
+inline Vec<T> load_pieces(const Pointer& p) {
+#if defined(__AVX2__)
+  const auto piece = [&](int n) { return _mm_loadu_ps(reinterpret_cast<const float*>(p(n))); };
 #endif
-}
-
-template <class T>
-inline void store_some(T* p, Vec<T> v, int n) {
 #if defined(__AVX512F__)
-  const unsigned mask = (1u << n) - 1;
-  if constexpr (sizeof(T) == 4)
-    _mm512_mask_storeu_ps(p, __mmask16(mask), (__m512)v);
-  else
-    _mm512_mask_storeu_pd(p, __mmask8(mask), (__m512d)v);
+  __m512 v = _mm512_castps128_ps512(piece(0));
+  v = _mm512_insertf32x4(v, piece(1), 1);
+  v = _mm512_insertf32x4(v, piece(2), 2);
+  return (Vec<T>)_mm512_insertf32x4(v, piece(3), 3);
+#elif defined(__AVX2__)
+  return (Vec<T>)_mm256_insertf128_ps(_mm256_castps128_ps256(piece(0)), piece(1), 1);
 #else
-  T part[Simd<T>::lanes];
-  store(part, v);
-  for (int k = 0; k < n; ++k) p[k] = part[k];
+  return load(p(0));
 #endif
 }
 
