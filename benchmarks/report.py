@@ -1,7 +1,8 @@
 """From results to tables, a chart and one line per problem.
 
 ``python benchmarks/report.py results.json --markdown table.md --chart chart.svg`` makes them again from
-recorded results.
+recorded results, and ``--page docs/performance.md`` replaces what that page says of the same operation and
+number of threads.
 """
 
 from __future__ import annotations
@@ -257,6 +258,60 @@ def bar(result: Record) -> str:
     return _table(["problem", "what", "best rival", "median", "least", "GFLOP/s"], rows)
 
 
+def short_table(result: Record) -> str:
+    """The table for readers of a page: times with ratios, rates, memory."""
+    rows = []
+    for record in worst_first(result):
+        best = fastest(record, RIVALS)
+        own = [fastest(record, ("plan",), layout) for layout in LAYOUTS]
+        times = [
+            "–" if o is None else f"{_time(o[1]['median'])} ({ratio(record, layout) or float('nan'):.2f}×)"
+            for o, layout in zip(own, LAYOUTS, strict=True)
+        ]
+        rates = [record["flops"] / o[1]["median"] / 1e9 for o in own if o]
+        arrays = sum(record["bytes"].values())
+        memory = [o and o[1].get("memory", {}).get("call") for o in own]
+        rows.append(
+            [
+                record["name"],
+                record["text"],
+                f"{_variant(best[0]).split()[0]} {_time(best[1]['median'])}" if best else "–",
+                *times,
+                f"{max(rates):.0f}" if rates else "–",
+                _pair([m if m is None else 100 * m / arrays for m in memory], "{:.0f} %".format),
+            ]
+        )
+    heads = ["problem", "what", "best rival", "channels last", "channels first", "GFLOP/s", "memory"]
+    return _table(heads, rows)
+
+
+def page(result: Record, path: Path) -> None:
+    """Replace the block of a page that tells of this operation and this number of threads."""
+    mark = f"<!-- measured: {result['operation']}, {result['threads']} -->"
+    text = path.read_text(encoding="utf-8")
+    before, found, rest = text.partition(mark)
+    _, closed, after = rest.partition("<!-- end -->")
+    if not found or not closed:
+        raise SystemExit(f"{path} has no block {mark} ... <!-- end -->")
+    machine, peak = result["machine"], result["peak"]
+    versions = ", ".join(f"{n} {v}" for n, v in result["versions"].items())
+    own = [(r, p["name"]) for p in result["problems"] for layout in LAYOUTS if (r := ratio(p, layout))]
+    said = "".join(
+        f"- {layout.replace('_', ' ')}: {geometric_mean(known):.2f} times the best rival in the geometric "
+        f"mean of {len(known)} problems, {sum(r < 1 for r in known)} below 1.0\n"
+        for layout in LAYOUTS
+        if (known := [r for p in result["problems"] if (r := ratio(p, layout))])
+    )
+    block = (
+        f"{mark}\n\n{said}- the worst: {min(own)[1]} with {min(own)[0]:.2f}\n\n"
+        f"{machine['cpu']}, {machine['date']}, Python {machine['python']}; {versions}. FMA peak "
+        f"{peak['gflops']:.0f} GFLOP/s.\n\n"
+        f"<details><summary>All {len(result['problems'])} problems, the worst first</summary>\n\n"
+        f"{short_table(result)}\n</details>\n\n"
+    )
+    path.write_text(before + block + "<!-- end -->" + after, encoding="utf-8")
+
+
 def write(result: Record, to_json: Path | None, to_markdown: Path | None, to_chart: Path | None) -> None:
     """Write what was asked for; without a file for the table, print its summary."""
     if to_json:
@@ -275,9 +330,12 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--chart", type=Path)
+    parser.add_argument("--page", type=Path)
     options = parser.parse_args()
     result = json.loads(options.results.read_text(encoding="utf-8"))
     write(result, None, options.markdown, options.chart)
+    if options.page:
+        page(result, options.page)
 
 
 if __name__ == "__main__":
