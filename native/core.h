@@ -156,6 +156,7 @@ struct DepthwiseRun {
   index begin, end;
   index inner_begin, inner_end;  // here everything is inside
   index channel_begin, channel_end, channels;
+  bool streams;  // destinations, channels last, go around the caches
   // Kernels of whole planes: a line is a plane then, its rows are planes too, and these are its rows.
   index src_pitch, dst_pitch, src_rows, dst_rows, src_row_first, dst_row_first;
   index row_begin, row_end, inner_row_begin, inner_row_end;

@@ -20,7 +20,9 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
   constexpr int window = Forward ? (K + S - 1) / S : K, columns = (M - 1) * step + window;
   const ct::index first = q * step + a.src_first - (Forward ? window - 1 : 0);
   const ct::index to = q * phases + a.dst_first;
-  T* const dst = a.dst + line.dst + to * a.dst_stride;
+  const ct::index dst_stride = a.dst_stride;
+  const bool streams = kVectorBytes == 64 && a.streams;
+  T* const dst = a.dst + line.dst + to * dst_stride;
   for (ct::index c = a.channel_begin; c < a.channel_end; c += lanes) {
     // The last vector ends at the last channel; what it shares with its neighbour is the same twice.
     if (c + lanes > a.channel_end) c = a.channel_end - lanes;
@@ -54,8 +56,10 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
       for (int r = 0; r < phases; ++r)
-        if (!Edge || (to + m * phases + r >= 0 && to + m * phases + r < a.dst_size))
-          store(dst + (m * phases + r) * a.dst_stride + c, acc[r][m]);
+        if (!Edge || (to + m * phases + r >= 0 && to + m * phases + r < a.dst_size)) {
+          T* p = dst + (m * phases + r) * dst_stride + c;
+          streams ? stream(p, acc[r][m]) : store(p, acc[r][m]);
+        }
   }
 }
 
