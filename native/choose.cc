@@ -119,6 +119,12 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
     reason = "the kernel holds an infinity or NaN, which zero padding would spread";
     return make_channel_method(shape, given, path, use);
   }
+  Shape planar = shape;
+  planar.channels_first = true;
+  if (depthwise && planes && !shape.channels_first && shape.groups < lanes) {
+    reason = "one channel per group, and too few of them for vectors of " + std::to_string(lanes);
+    return make_bands_method(shape, path, make_depthwise_method(planar, kernel, path));
+  }
   if (depthwise) {
     reason = "one channel per group: every tap is an element-wise product";
     return make_depthwise_method(shape, kernel, path);
@@ -132,6 +138,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   if (projection_pays(shape)) {
     reason += ", and few phases share their taps";
     return make_projection_method(shape, kernel, path);
+  }
+  if (shape.groups > 1 && !shape.channels_first) {
+    reason += "; groups share a line";
+    return make_bands_method(shape, path, make_row_method(planar, kernel, path));
   }
   return make_row_method(shape, kernel, path);
 }

@@ -95,6 +95,10 @@ template <class T>
 std::unique_ptr<Method<T>> make_projection_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>
 std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* kernel, const Path& path);
+// Runs another method, made for channels-first data, on transposed bands.
+template <class T>
+std::unique_ptr<Method<T>> make_bands_method(const Shape& shape, const Path& path,
+                                             std::unique_ptr<Method<T>> planes);
 
 // The method for a kernel, chosen from its shape alone: never from the input's sizes, so that work may be
 // cut anywhere without changing a bit. `reason` gets the choice in words.

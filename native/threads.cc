@@ -251,7 +251,7 @@ bool parallel_for(std::int64_t tasks, int threads, Task task, void* context, Sho
 }
 
 void* scratch(std::size_t bytes, int level) {
-  thread_local Scratch levels[2];
+  thread_local Scratch levels[3];
   Scratch& mine = levels[level];
   if (mine.bytes < bytes) {
     std::free(mine.data);

@@ -22,7 +22,8 @@ using ShouldStop = bool (*)();
 bool parallel_for(std::int64_t tasks, int threads, Task task, void* context, ShouldStop should_stop);
 
 // Scratch memory of this thread, 64-byte aligned, kept for the next call. Throws std::bad_alloc. The pointer
-// is good until the thread's next call at the same level: 0 is for methods, 1 for what runs methods.
+// is good until the thread's next call at the same level: 0 is for methods, 1 for what runs them,
+// 2 for methods that run another one.
 void* scratch(std::size_t bytes, int level = 0);
 
 }  // namespace ct

@@ -76,10 +76,11 @@ def test_every_border_is_the_definition(path, kernel, strides, dilation, layout)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("channels", [3, 35])
 @pytest.mark.parametrize(("kernel", "strides", "dilation"), KERNELS)
-def test_same_bits_however_the_work_is_cut(path, kernel, strides, dilation, layout):
+def test_same_bits_however_the_work_is_cut(path, kernel, strides, dilation, layout, channels):
     sizes = (3, 11, 37)[-len(kernel) :]
-    x, w, _, options = arrays(kernel, strides, dilation, "same", layout, 35, "float32", sizes)
+    x, w, _, options = arrays(kernel, strides, dilation, "same", layout, channels, "float32", sizes)
     rng = np.random.default_rng(6)
     x, w = (rng.standard_normal(a.shape).astype("float32") for a in (x, w))
     one = convtranspose.conv_transpose(x, w, threads=1, **options)
@@ -114,8 +115,24 @@ def test_infinities_stay_where_their_terms_are(path, kernel, stride, layout):
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
-def test_the_tables_of_lines_are_the_only_workspace(path, layout):
-    shape = (2, 56, 57, 48) if layout == "channels_last" else (2, 48, 56, 57)
-    plan = convtranspose.plan(np.ones((4, 4, 1, 48), "float32"), 2, "same", groups=48, data_format=layout)
+@pytest.mark.parametrize("channels", [3, 48])
+def test_the_workspace_is_small(path, layout, channels):
+    shape = (2, 56, 57, channels) if layout == "channels_last" else (2, channels, 56, 57)
+    w = np.ones((4, 4, 1, channels), "float32")
+    plan = convtranspose.plan(w, 2, "same", groups=channels, data_format=layout)
     assert "depthwise" in plan.explain(shape)
-    assert plan.workspace_bytes(shape) < 1 << 14
+    arrays = 4 * (int(np.prod(shape)) + int(np.prod(plan.output_shape(shape))) + w.size)
+    assert plan.workspace_bytes(shape) < arrays / 4
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_narrow_layers_in_any_memory(path, channels):
+    """Channels that are not neighbours, and positions with a gap between them."""
+    x, w, b, options = arrays((4, 4), 2, 1, "same", "channels_last", channels, "float32", (7, 43))
+    want = reference.conv_transpose(x, w, **options) + b
+    wide = np.full((*want.shape[:-1], 2 * channels + 1), 7.25, "float32")
+    for out in (wide[..., :channels], wide[..., 1::2]):
+        wide[...] = 7.25
+        convtranspose.conv_transpose(x, w, bias=b, out=out, **options)
+        np.testing.assert_array_equal(out, want)
+        assert (wide == 7.25).sum() >= (channels + 1) * want[..., 0].size
