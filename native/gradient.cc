@@ -16,6 +16,8 @@
 namespace ct {
 namespace {
 
+constexpr double kPassWork = 1e10;  // operations, a tenth of a second or so
+
 template <class T>
 struct Run {
   View<const T> x, y;
@@ -40,6 +42,7 @@ struct Run {
   index y_rows_elements;              // the part before the stacked lines
   std::vector<index> element_places;  // of the broadcast side, in the result
   index items, items_per_task;
+  index first_block, end_block;  // of the pass at hand
 
   Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes)
       : x(given_x), y(given_y), blocks(given_x.n, axes) {}
@@ -88,8 +91,7 @@ class Task {
   }
 
   void run() {
-    const index blocks = r_.blocks.count();
-    for (index block = 0; block < blocks; ++block) {
+    for (index block = r_.first_block; block < r_.end_block; ++block) {
       box_ = r_.blocks.box(block);
       first_block_ = block == 0 && !r_.add;
       open_x_ = open_y_ = packed_group_ = -1;
@@ -384,7 +386,16 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
   // Every task copies the windows that it needs, so there are no more tasks than threads.
   const index tasks = std::min<index>(r.items, threads);
   r.items_per_task = ceil_div(r.items, tasks);
-  return parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop);
+  // Passes over some boxes each, between which an interrupted user is heard.
+  const double work = 2.0 * double(r.blocks.x_positions()) * double(r.runs * r.length) * double(x.c);
+  const index pass = index(std::clamp(kPassWork * threads / work, 1.0, 1e9));
+  const index blocks = r.blocks.count();
+  for (r.first_block = 0; r.first_block < blocks; r.first_block = r.end_block) {
+    r.end_block = std::min(r.first_block + pass, blocks);
+    if (!parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop))
+      return false;
+  }
+  return true;
 }
 
 template bool kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,

@@ -82,7 +82,7 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
 template <class T>
 void pad_rows(const T* src, ct::index src_stride, ct::index rows, ct::index before, ct::index count,
               ct::index after, T* dst, ct::index dst_stride) {
-  constexpr int lanes = Simd<T>::lanes;
+  constexpr int lanes = Simd<T>::lanes, few = 16 / int(sizeof(T));
   for (ct::index r = 0; r < rows; ++r, src += src_stride, dst += dst_stride) {
     for (ct::index n = 0; n < before; ++n) dst[n] = 0;
     T* to = dst + before;
@@ -93,7 +93,9 @@ void pad_rows(const T* src, ct::index src_stride, ct::index rows, ct::index befo
       }
       store(to + count - lanes, load(src + count - lanes));
     } else {
-      for (ct::index n = 0; n < count; ++n) to[n] = src[n];
+      ct::index n = 0;
+      for (; n + few <= count; n += few) __builtin_memcpy(to + n, src + n, sizeof(T) * few);
+      for (; n < count; ++n) to[n] = src[n];
     }
     for (ct::index n = 0; n < after; ++n) to[count + n] = 0;
   }

@@ -166,6 +166,22 @@ try:
 except KeyboardInterrupt:
     print("stopped", flush=True)
 """
+    stop(code)
+
+
+def test_ctrl_c_stops_a_long_kernel_gradient():
+    stop("""
+import numpy as np, convtranspose
+x = np.ones((64, 64, 64, 256), "float32")
+print("started", flush=True)
+try:
+    convtranspose.conv_transpose_kernel_gradient(x, x, (9, 9), 1, "same", threads=1)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+""")
+
+
+def stop(code):
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "started\n"
     time.sleep(0.3)
