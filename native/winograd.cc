@@ -186,7 +186,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
       tiles *= most_tiles;
       products *= most;
       points *= a == 2 && s.planar ? all : most;
-      window *= std::clamp<index>(hi - lo, 0, s.axis[a].src_size);
+      window *= hi > lo ? std::min(hi - lo, s.axis[a].src_size) : 0;  // no variant, no samples
       lines *= s.block[a] * (a == 2 ? s.axis[a].dst_step : 1);
     }
     s.window_elements = s.padded + (s.copied ? window : 0);
@@ -363,8 +363,8 @@ template <class T>
 void Winograd<T>::Task::copy_window() {
   index size[kAxes];
   for (int a = 0; a < kAxes; ++a) {
-    index lo = INT64_MAX, hi = INT64_MIN;
     const WinogradAxis& axis = plan_.axis[a];
+    index lo = axis.src_size, hi = 0;
     for (const Variant& v : axis.variants) {
       const index tiles = v.tiles(first_[a], plan_.block[a]);
       if (!tiles) continue;
