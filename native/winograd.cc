@@ -214,11 +214,13 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     outputs *= axis.o;
   }
   arrays += inputs + outputs;
+  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const index share = arrays / (5 * threads);
   s.batch_block = 1;
   const auto too_large = [&] {
     const index tiles = count();
     return (tiles > largest && s.point_elements + s.product_elements > budget) ||
-           (tiles > fewest && s.elements() > arrays / 5);
+           (tiles > fewest && s.elements() > share);
   };
   while (too_large() && halve()) {
   }
@@ -229,9 +231,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   if (whole)
     s.batch_block = std::clamp<index>(std::max(budget / image, ceil_div(2 * largest, image_tiles)), 1,
                                       std::max<index>(call.src.n, 1));
-  while (s.batch_block > 1 && count() > largest && s.elements() > arrays / 5) --s.batch_block;
+  while (s.batch_block > 1 && count() > largest && s.elements() > share) --s.batch_block;
 
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
   const index wanted = threads > 1 ? 4 * threads : 1, panels = index(p.panels.size());
   const auto blocks = [&] {
     s.batch_blocks = ceil_div(call.src.n, s.batch_block);
