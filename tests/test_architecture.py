@@ -27,7 +27,7 @@ LEVELS = {
     2: {"plans", "_numpy_path", "convert", "streaming"},
     3: {"ops"},
     4: {"layers", "tf_keras", "compat", "tfjs", "formats", "models", "adapters", "dask", "plots", "testing"},
-    5: {"info", "cli"},
+    5: {"info", "cli", "__main__"},
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 

@@ -296,7 +296,7 @@ def test_progress_and_ctrl_c_on_a_terminal(tmp_path):
     import pty
 
     np.save(tmp_path / "x.npy", np.zeros((1, 3001, 2999, 1), "float32"))
-    command = [sys.executable, "-m", "convtranspose.cli", "run", "upscale-x3"]
+    command = [sys.executable, "-m", "convtranspose", "run", "upscale-x3"]
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*command, str(tmp_path / "x.npy"), str(tmp_path / "y.npy")],
@@ -524,7 +524,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
 
 def test_as_a_program():
     done = subprocess.run(
-        [sys.executable, "-m", "convtranspose.cli", "info", "upscale-x3"],
+        [sys.executable, "-m", "convtranspose", "info", "upscale-x3"],
         capture_output=True,
         text=True,
         check=False,
