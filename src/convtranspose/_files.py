@@ -27,7 +27,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        file = part.open("wb")
+    except OSError as error:  # about the file that was asked for, not about the one beside it
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from None
+    try:
+        with file:
             yield file
         part.replace(target)
     except BaseException:

@@ -127,6 +127,16 @@ def test_an_older_file_survives_a_failure(file):
     assert file.read_bytes() == before
 
 
+def test_a_folder_that_is_missing_is_named_by_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere[/\\]+small\.npz'"):
+        small_model().save(tmp_path / "nowhere" / "small.npz")
+
+
+def test_a_folder_is_no_model(tmp_path):
+    with pytest.raises(FormatError, match=r"is a folder without a model\.json"):
+        load(tmp_path)
+
+
 def test_absent_and_foreign_files(tmp_path, file):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "nothing.npz")

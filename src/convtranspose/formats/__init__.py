@@ -56,6 +56,8 @@ def _of_content(path: Path) -> ModuleType:
                 return module
         except Exception:  # a file that is none of this kind may break it in any way
             continue
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder without a model.json of TensorFlow.js. Name the model's file.")
     raise FormatError(
         f"{path} is of no kind that can be read, or its beginning or end is lost. Readable are: "
         f"{', '.join(_KINDS)}."
