@@ -111,3 +111,14 @@ def test_a_model_keeps_its_weights(name, copies):
         else:
             model.set_weights(before)
     assert refused > 0
+
+
+def test_an_archive_with_names_that_disagree_is_refused_in_one_line(tmp_path):
+    """``zipfile`` quotes all bytes that stand at the place of a name, and their number is in the file."""
+    data = bytearray((DATA / "vae_keras.keras").read_bytes())
+    assert data[:4] == b"PK\x03\x04"
+    data[26:28] = b"\xff\x1f"  # the length of the first member's name
+    (tmp_path / "long.keras").write_bytes(data)
+    with pytest.raises(FormatError, match=r"is damaged: File name in directory") as caught:
+        load(tmp_path / "long.keras")
+    assert len(str(caught.value)) < 600 + len(str(tmp_path))

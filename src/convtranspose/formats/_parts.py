@@ -36,6 +36,7 @@ __all__ = [
     "parsed",
     "plain_array",
     "reading",
+    "reason",
     "short_name",
     "weight_paths",
 ]
@@ -45,6 +46,9 @@ Shape = tuple[int, ...]
 
 MOST_TEXT = 2**24
 """The most bytes a configuration may have: ten thousand layers."""
+
+MOST_REASON = 300
+"""The most characters of a message of ``zipfile`` that are passed on."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +313,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in one object")
     return found
+
+
+def reason(error: Exception) -> str:
+    """What an error says, at a length that can be read: ``zipfile`` quotes what stands in place of a name."""
+    text = str(error) or type(error).__name__
+    return text if len(text) <= MOST_REASON else f"{text[:MOST_REASON]} ..."
 
 
 @contextmanager

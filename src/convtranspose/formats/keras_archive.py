@@ -21,7 +21,7 @@ from convtranspose.dialects import KERAS3, TF_KERAS_2_21, Dialect
 from convtranspose.errors import FormatError
 from convtranspose.formats import weights_h5
 from convtranspose.formats._hdf5 import File
-from convtranspose.formats._parts import MOST_TEXT, counted, fill, joined, parsed, reading
+from convtranspose.formats._parts import MOST_TEXT, counted, fill, joined, parsed, reading, reason
 from convtranspose.formats._topology import dialect_of, document, parts, under
 from convtranspose.layers import Layer, Sequential
 
@@ -107,7 +107,7 @@ def _damaged(what: str) -> Iterator[None]:
     except FormatError:
         raise
     except Exception as error:  # zipfile raises a dozen classes on damaged archives
-        raise FormatError(f"{what} is damaged: {str(error) or type(error).__name__}.") from None
+        raise FormatError(f"{what} is damaged: {reason(error)}.") from None
 
 
 def _weights(archive: zipfile.ZipFile, infos: _Infos, numbers: int) -> File:

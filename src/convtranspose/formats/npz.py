@@ -38,6 +38,7 @@ from convtranspose.formats._parts import (
     parsed,
     plain_array,
     reading,
+    reason,
     short_name,
 )
 from convtranspose.formats._topology import parts
@@ -213,7 +214,7 @@ def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
                 f"it has version {document.get('version')!r} of the format, and this release reads version 1"
             )
     except _DAMAGE as error:
-        raise FormatError(f"{str(error) or type(error).__name__}".rstrip(".") + ".") from None
+        raise FormatError(reason(error).rstrip(".") + ".") from None
     return document, arrays
 
 
