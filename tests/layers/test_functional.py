@@ -62,7 +62,7 @@ def test_places_of_another_model_are_refused():
     [
         (
             lambda c: c["layers"][3]["inbound_nodes"].append(c["layers"][3]["inbound_nodes"][0]),
-            "is used 2 times",
+            "is used 2 times, after",
         ),
         (lambda c: c["layers"][3].update(inbound_nodes=[]), "does not come from the input"),
         (lambda c: c["layers"].append({**copy.deepcopy(c["layers"][3]), "name": "side"}), "beside it: side"),

@@ -150,9 +150,12 @@ def chain(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         nodes = item.get("inbound_nodes") or []
         sources = [source for node in nodes for source in _sources(node, name)]
         if len(nodes) > 1 or len(sources) > 1:
+            found = (
+                f"is used {len(nodes)} times, after" if len(nodes) > 1 else f"takes {len(sources)} inputs:"
+            )
             raise ValueError(
-                f"only models that are one line of layers are read, but layer {name!r} is used "
-                f"{len(nodes)} times and takes {len(sources)} inputs: {', '.join(sources)}."
+                f"only models that are one line of layers are read, but layer {name!r} {found} "
+                f"{', '.join(sources)}."
             )
         if sources:
             before[name] = sources[0]
