@@ -422,7 +422,7 @@ void Winograd<T>::Task::transform(const Tiles& tiles) {
   in.samples = sample;
   const auto kernel = table_.winograd_input[input[1]][input[2]];
   // Where the samples of tile t are, along one axis.
-  constexpr index kOutside = INT64_MIN;
+  constexpr index kOutside = INT64_MIN / 2;  // two of them may be added
   index offset[kAxes][kWinogradMostPoints];
   const auto place = [&](int a, index t) {
     const Variant& v = *tiles.variant[a];
