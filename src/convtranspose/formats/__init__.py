@@ -7,7 +7,7 @@ it is written, its ending chooses the kind.
 
 | ending | kind | read | written |
 | --- | --- | --- | --- |
-| ``.npz`` | this package's own | models | models |
+| ``.npz`` | this package's own | models, weights | models |
 | ``.keras`` | Keras 3 and late Keras 2 archives | models, weights | models |
 | ``.weights.h5`` | their weights | weights | weights |
 | ``.h5``, ``.hdf5`` | legacy Keras | models, weights | models, weights |
