@@ -395,7 +395,10 @@ def test_constructor_errors(arguments: dict[str, Any], error: type[Exception], m
 
 def test_build_errors() -> None:
     for shape, message in (
-        ((1, 5, 3), r"input_shape must have 4 axes, the batch first, but it has 3"),
+        (
+            (1, 5, 3),
+            r"layer 'conv2d.*': input_shape must have 4 axes, the batch first, but it has 3",
+        ),
         ((1, 5, 5, None), r"channels of input_shape must be known, but axis -1 is None"),
         ((1, 5, 5, 3), r"3 channels do not split into 2 groups"),
     ):

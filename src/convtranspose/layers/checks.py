@@ -1,4 +1,4 @@
-"""What the constructors of the transposed layers accept, generation by generation.
+"""What the constructors of the transposed layers accept, generation by generation, and what shapes fit them.
 
 Rule of this file: an argument that the constructor lets pass and the operation does not is refused by
 ``arguments.py`` at the call, with its message; nothing is checked twice.
@@ -15,7 +15,7 @@ import numpy as np
 from convtranspose import arguments as args
 from convtranspose.dialects import Dialect
 
-__all__ = ["filters", "groups", "output_padding", "padding", "per_axis", "strides_and_dilation"]
+__all__ = ["filters", "groups", "output_padding", "padding", "per_axis", "rank", "strides_and_dilation"]
 
 
 def per_axis(value: Any, rank: int, name: str, minimum: int, record: Dialect) -> tuple[Any, ...]:
@@ -128,3 +128,15 @@ def output_padding(value: Any, strides: tuple[Any, ...], record: Dialect) -> tup
                 f"{op} with stride {stride}. Got output_padding={value!r}, strides={strides}."
             )
     return numbers
+
+
+def rank(layer: str, input_shape: Sequence[int | None], axes: int) -> None:
+    """Refuse a shape of another number of axes than the layer of this name takes.
+
+    >>> rank("up", (None, 7, 7, 3), 4)
+    """
+    if len(input_shape) != axes:
+        raise ValueError(
+            f"layer {layer!r}: input_shape must have {axes} axes, the batch first, but it has "
+            f"{len(input_shape)}. Got input_shape={tuple(input_shape)}."
+        )

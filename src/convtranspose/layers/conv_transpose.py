@@ -135,11 +135,7 @@ class BaseConvTranspose(Layer, abstract=True):
         ValueError
             If the rank is wrong, the channels are unknown or the groups do not divide them.
         """
-        if len(input_shape) != self.rank + 2:
-            raise ValueError(
-                f"input_shape must have {self.rank + 2} axes, the batch first, but it has "
-                f"{len(input_shape)}. Got input_shape={input_shape}."
-            )
+        checks.rank(self.name, input_shape, self.rank + 2)
         c_in = input_shape[self._channel_axis]
         if c_in is None:
             raise ValueError(
@@ -358,11 +354,7 @@ class BaseConvTranspose(Layer, abstract=True):
         >>> Conv2DTranspose(4, 3, strides=2, padding="same").compute_output_shape((None, 5, None, 3))
         (None, 10, None, 4)
         """
-        if len(input_shape) != self.rank + 2:
-            raise ValueError(
-                f"input_shape must have {self.rank + 2} axes, the batch first, but it has "
-                f"{len(input_shape)}. Got input_shape={input_shape}."
-            )
+        checks.rank(self.name, input_shape, self.rank + 2)
         last = self.data_format == "channels_last"
         sizes = input_shape[1:-1] if last else input_shape[2:]
         pads = (self.padding,) * self.rank if isinstance(self.padding, str) else self.padding

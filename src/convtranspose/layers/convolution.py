@@ -134,11 +134,7 @@ class _Conv(ConfiguredLayer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the outputs; open lengths stay ``None``."""
-        if len(input_shape) != self.rank + 2:
-            raise ValueError(
-                f"input_shape must have {self.rank + 2} axes, the batch first, but it has "
-                f"{len(input_shape)}. Got input_shape={tuple(input_shape)}."
-            )
+        checks.rank(self.name, input_shape, self.rank + 2)
         lengths = tuple(None if axis is None else axis.i for axis in self._axes(self._sizes(input_shape)))
         if self.data_format == "channels_last":
             return input_shape[0], *lengths, self.filters

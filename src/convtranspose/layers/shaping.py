@@ -10,6 +10,7 @@ import numpy as np
 
 from convtranspose import arguments as args
 from convtranspose import geometry
+from convtranspose.layers import checks
 from convtranspose.layers.base import Array, InputSpec, Pullback, Shape
 from convtranspose.layers.configured import ConfiguredLayer, plain_pullback
 
@@ -155,11 +156,7 @@ class _Spatial(ConfiguredLayer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the outputs; open lengths stay ``None``."""
-        if len(input_shape) != self.rank + 2:
-            raise ValueError(
-                f"input_shape must have {self.rank + 2} axes, the batch first, but it has "
-                f"{len(input_shape)}. Got input_shape={tuple(input_shape)}."
-            )
+        checks.rank(self.name, input_shape, self.rank + 2)
         shape, first = list(input_shape), self._first()
         for axis in range(self.rank):
             length = shape[first + axis]
