@@ -207,7 +207,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.run.dst_stride = call.dst.stride[2];
   s.run.channels = s.run.channel_end = shape_.groups;
   s.run.channel_begin = 0;
-  s.run.streams = !shape_.channels_first && worth_streaming(call.dst, shape_.groups);
+  s.run.streams = !shape_.channels_first && worth_streaming(call.dst, shape_.groups, 12);
   set_columns(call.axes[2], s.run);
   set_rows(call, s.run);
 

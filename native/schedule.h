@@ -146,9 +146,11 @@ inline index block_budget() {
 
 // Whether destinations are written around the caches: an array far larger than the second cache would only
 // pass through it, after being read for nothing. Every store must then be an aligned vector: `run` channels
-// from one group to the next, whole cache lines between all neighbours.
+// from one group to the next, whole cache lines between all neighbours. `caches` is how many times the second
+// cache an array must be: where arithmetic hides the stores that is little, where it does not, the array had
+// better stay in the third cache.
 template <class T>
-bool worth_streaming(const View<T>& dst, index run) {
+bool worth_streaming(const View<T>& dst, index run, index caches = 4) {
   const index line = 64, l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
   index bytes = dst.n * dst.c * index(sizeof(T)), misaligned = run * index(sizeof(T)) % line;
   misaligned |= index(reinterpret_cast<std::uintptr_t>(dst.data) % std::uintptr_t(line));
@@ -158,7 +160,7 @@ bool worth_streaming(const View<T>& dst, index run) {
     bytes *= dst.size[a];
     if (dst.size[a] > 1 && dst.stride[a] != 1) misaligned |= dst.stride[a] * index(sizeof(T)) % line;
   }
-  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 && bytes > 4 * l2;
+  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 && bytes > caches * l2;
 }
 
 // Elements between neighbouring positions of scratch memory. A distance of whole pages' fractions would put

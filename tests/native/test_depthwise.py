@@ -136,3 +136,14 @@ def test_narrow_layers_in_any_memory(path, channels):
         convtranspose.conv_transpose(x, w, bias=b, out=out, **options)
         np.testing.assert_array_equal(out, want)
         assert (wide == 7.25).sum() >= (channels + 1) * want[..., 0].size
+
+
+def test_results_beyond_the_caches_are_those_of_any_place(path):
+    """Aligned results of many megabytes go around the caches; others cannot."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(-3, 4, (1, 92, 91, 128)).astype("float32")
+    plan = convtranspose.plan(rng.integers(-3, 4, (4, 4, 1, 128)).astype("float32"), 2, "same", groups=128)
+    out = plan(x)
+    assert out.nbytes > 12 * 2**20
+    elsewhere = np.empty(out.size + 1, "float32")[1:].reshape(out.shape)
+    np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), out)
