@@ -234,7 +234,7 @@ def chart(result: Record, path: Path) -> None:
     axes.set_ylim(len(records) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(f"times faster than the best rival ({result['operation']}, {result['threads']} threads)")
-    axes.legend(loc="lower left", fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
@@ -259,7 +259,7 @@ def bar(result: Record) -> str:
 
 
 def short_table(result: Record) -> str:
-    """The table for readers of a page: times with ratios, rates, memory."""
+    """The table for readers of a page: times with ratios, rates, scratch memory."""
     rows = []
     for record in worst_first(result):
         best = fastest(record, RIVALS)
@@ -270,7 +270,7 @@ def short_table(result: Record) -> str:
         ]
         rates = [record["flops"] / o[1]["median"] / 1e9 for o in own if o]
         arrays = sum(record["bytes"].values())
-        memory = [o and o[1].get("memory", {}).get("call") for o in own]
+        workspace = [o and o[1].get("workspace") for o in own]
         rows.append(
             [
                 record["name"],
@@ -278,10 +278,10 @@ def short_table(result: Record) -> str:
                 f"{_variant(best[0]).split()[0]} {_time(best[1]['median'])}" if best else "–",
                 *times,
                 f"{max(rates):.0f}" if rates else "–",
-                _pair([m if m is None else 100 * m / arrays for m in memory], "{:.0f} %".format),
+                _pair([b if b is None else 100 * b / arrays for b in workspace], "{:.0f} %".format),
             ]
         )
-    heads = ["problem", "what", "best rival", "channels last", "channels first", "GFLOP/s", "memory"]
+    heads = ["problem", "what", "best rival", "channels last", "channels first", "GFLOP/s", "workspace"]
     return _table(heads, rows)
 
 
