@@ -33,31 +33,55 @@ bool Winograd<T>::pays(const Call<T>& call) const {
 
 namespace {
 
+// The points of a combination of forms, and the parts of long phases that meet a point: the order of the
+// weights.
+template <class Visit>
+void each_point(const WinogradForm* const (&form)[kAxes], Visit visit) {
+  int p[kAxes];
+  for (p[0] = 0; p[0] < form[0]->points; ++p[0])
+    for (p[1] = 0; p[1] < form[1]->points; ++p[1])
+      for (p[2] = 0; p[2] < form[2]->points; ++p[2]) visit(p);
+}
+template <class Visit>
+void each_part(const WinogradForm* const (&form)[kAxes], const int (&taps)[kAxes], const int (&point)[kAxes],
+               Visit visit) {
+  const auto meets = [&](int a, int part) { return form[a]->meets(taps[a], part, point[a]); };
+  int p[kAxes], parts[kAxes];
+  for (int a = 0; a < kAxes; ++a) parts[a] = form[a]->parts(taps[a]);
+  for (p[0] = 0; p[0] < parts[0]; ++p[0])
+    for (p[1] = 0; p[1] < parts[1]; ++p[1])
+      for (p[2] = 0; p[2] < parts[2]; ++p[2])
+        if (meets(0, p[0]) && meets(1, p[1]) && meets(2, p[2])) visit(p);
+}
+
 // G times the taps of one combination of classes, one product after the other.
 template <class T>
 void transform_weights(const KernelTable<T>& table, const WinogradForm* const (&form)[kAxes],
-                       const AxisClass* const (&classes)[kAxes], const T* from, index slice, T* to) {
+                       const int (&taps)[kAxes], const T* from, index slice, T* to) {
   constexpr int most = kWinogradMostTaps * kWinogradMostTaps * kWinogradMostTaps;
   const T* tap[most];
   double factor[most];
-  index taps[kAxes];
-  for (int a = 0; a < kAxes; ++a) taps[a] = index(classes[a]->taps.size());
-  for (int pd = 0; pd < form[0]->points; ++pd)
-    for (int ph = 0; ph < form[1]->points; ++ph)
-      for (int pw = 0; pw < form[2]->points; ++pw, to += slice) {
-        int terms = 0;
-        for (index td = 0; td < taps[0]; ++td)
-          for (index th = 0; th < taps[1]; ++th)
-            for (index tw = 0; tw < taps[2]; ++tw) {
-              // Samples rise where the shifts of the taps fall.
-              factor[terms] = form[0]->weight(pd, int(taps[0] - 1 - td)) *
-                              form[1]->weight(ph, int(taps[1] - 1 - th)) *
-                              form[2]->weight(pw, int(taps[2] - 1 - tw));
-              tap[terms] = from + ((td * taps[1] + th) * taps[2] + tw) * slice;
-              if (factor[terms]) ++terms;
-            }
-        table.combine(tap, factor, terms, slice, to);
-      }
+  const auto transform = [&](const int (&point)[kAxes], const int (&part)[kAxes]) {
+    int begin[kAxes], end[kAxes], t[kAxes], terms = 0;
+    for (int a = 0; a < kAxes; ++a) form[a]->part(taps[a], part[a], begin[a], end[a]);
+    for (t[0] = end[0] - 1; t[0] >= begin[0]; --t[0])
+      for (t[1] = end[1] - 1; t[1] >= begin[1]; --t[1])
+        for (t[2] = end[2] - 1; t[2] >= begin[2]; --t[2]) {
+          // Samples rise where the shifts of the taps fall.
+          index at = 0;
+          factor[terms] = 1;
+          for (int a = 0; a < kAxes; ++a) {
+            at = at * taps[a] + taps[a] - 1 - t[a];
+            factor[terms] *= form[a]->weight(point[a], t[a] - begin[a]);
+          }
+          tap[terms] = from + at * slice;
+          if (factor[terms]) ++terms;
+        }
+    table.combine(tap, factor, terms, slice, to);
+    to += slice;
+  };
+  each_point(form,
+             [&](auto& point) { each_part(form, taps, point, [&](auto& part) { transform(point, part); }); });
 }
 
 }  // namespace
@@ -80,18 +104,20 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
         for (const AxisClass& w : p.classes[2]) {
           const AxisClass* const classes[kAxes] = {&d, &h, &w};
           const WinogradForm* form[kAxes];
-          index points = 1, taps = 1;
+          int taps[kAxes];
+          index all = 1, here = 1;
           for (int a = 0; a < kAxes; ++a) {
-            form[a] = &kWinogradForms[choice.cut[a].form[classes[a]->taps.size()]];
-            taps *= index(classes[a]->taps.size());
-            points *= form[a]->points;
+            taps[a] = int(classes[a]->taps.size());
+            form[a] = &kWinogradForms[choice.cut[a].form[taps[a]]];
+            all *= taps[a];
+            here *= form[a]->products(taps[a]);
           }
-          visit(classes, form, taps, taps ? points : 0);
+          visit(form, taps, all, all ? here : 0);
         }
   };
-  each_class([&](auto&, auto&, index, index points) {
+  each_class([&](auto&, auto&, index, index here) {
     made->classes.push_back(products);
-    products += points;
+    products += here;
   });
   for (const Panel& panel : p.panels) {
     made->panel.push_back(made->group);
@@ -105,10 +131,10 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
     const index slice = p.src_channels * panel.vectors * p.table->lanes;
     const T* from = packed + item / panels * p.group_weights + panel.weights;
     T* to = made->data.data() + item / panels * made->group + made->panel[std::size_t(item % panels)];
-    each_class([&](auto& classes, auto& form, index taps, index points) {
-      if (points) transform_weights<T>(*p.table, form, classes, from, slice, to);
-      from += taps * slice;
-      to += points * slice;
+    each_class([&](auto& form, auto& taps, index all, index here) {
+      if (here) transform_weights<T>(*p.table, form, taps, from, slice, to);
+      from += all * slice;
+      to += here * slice;
     });
   };
   using Pack = decltype(pack);
@@ -175,7 +201,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     for (int a = 0; a < kAxes; ++a) {
       index most_tiles = 0, most = 0, all = 0, lo = INT64_MAX, hi = INT64_MIN;
       for (const Variant& v : s.axis[a].variants) {
-        const index here = v.tiles(0, s.block[a]);
+        const index here = v.grid(0, s.block[a]);
         most_tiles = std::max(most_tiles, here);
         most = std::max(most, here * v.shape().points);
         all += here * v.shape().points;
@@ -278,15 +304,16 @@ class Winograd<T>::Task {
   // The tiles of one combination of variants in this block.
   struct Tiles {
     const Variant* variant[kAxes];
-    index count[kAxes];
-    index all;  // with the images
-    T* points;  // (point, image, d, h, w, channel)
+    index count[kAxes], grid[kAxes];  // of destinations, and with what later parts of long phases read
+    index all;                        // of the grid, with the images
+    T* points;                        // (point, image, d, h, w, channel)
     index point_stride;
   };
 
   void copy_window();
   void transform(const Tiles& tiles);
-  void multiply(const Tiles& tiles, const Panel& panel, const T* weights);
+  void multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
+                const T* weights);
   void restore(const Tiles& tiles, const Panel& panel, const Strand* const (&strand)[kAxes]);
   void fill(const Panel& panel, const Strand* const (&strand)[kAxes]);
   void run_pass(index number);
@@ -318,6 +345,7 @@ class Winograd<T>::Task {
   T* to_;
   index to_stride_n_, to_step_[kAxes], to_stride_c_;
   T bias_[2 * 64 / sizeof(T)];
+  std::vector<index> src_offset_, weight_offset_;  // of the parts that meet a point
 };
 
 template <class T>
@@ -367,7 +395,7 @@ void Winograd<T>::Task::copy_window() {
     const WinogradAxis& axis = plan_.axis[a];
     index lo = axis.src_size, hi = 0;
     for (const Variant& v : axis.variants) {
-      const index tiles = v.tiles(first_[a], plan_.block[a]);
+      const index tiles = v.grid(first_[a], plan_.block[a]);
       if (!tiles) continue;
       const index from = v.base + axis.sample_step * first_[a];
       lo = std::min(lo, from);
@@ -433,11 +461,11 @@ void Winograd<T>::Task::transform(const Tiles& tiles) {
   };
   for (index n = 0; n < images_; ++n) {
     const T* image = samples_ + n * sample_stride_n_;
-    for (index d = 0; d < tiles.count[0]; ++d) {
+    for (index d = 0; d < tiles.grid[0]; ++d) {
       place(0, d);
-      for (index h = 0; h < tiles.count[1]; ++h) {
+      for (index h = 0; h < tiles.grid[1]; ++h) {
         place(1, h);
-        for (index w = 0; w < tiles.count[2]; ++w, in.dst += plan_.padded) {
+        for (index w = 0; w < tiles.grid[2]; ++w, in.dst += plan_.padded) {
           place(2, w);
           const T** next = sample;
           for (index sd = 0; sd < samples[0]; ++sd)
@@ -455,28 +483,66 @@ void Winograd<T>::Task::transform(const Tiles& tiles) {
 }
 
 template <class T>
-void Winograd<T>::Task::multiply(const Tiles& tiles, const Panel& panel, const T* weights) {
+void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
+                                 const T* weights) {
   static constexpr T zeros[2 * 64 / sizeof(T)] = {};
-  const index zero_offset = 0, width = panel.vectors * table_.lanes;
+  const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
+  const index largest = table_.max_positions[panel.vectors - 1];
+  const index *const count = tiles.count, *const grid = tiles.grid;
+  // Tiles of the grid that have no destinations break it up into runs, unless there are few: between short
+  // rows they are computed with the others.
+  const bool rows = grid[2] != count[2] && count[2] >= largest;
+  const bool planes = grid[1] != count[1] || grid[0] != count[0];
+  index runs = 1, run = tiles.all - (grid[2] - count[2]);
+  if (rows || planes) {
+    runs = images_ * count[0] * (rows ? count[1] : 1);
+    run = rows ? count[2] : count[1] * grid[2] - (grid[2] - count[2]);
+  }
+  const auto start = [&](index n) {
+    const index h = rows ? n % count[1] : 0, plane = rows ? n / count[1] : n;
+    return ((plane / count[0] * grid[0] + plane % count[0]) * grid[1] + h) * grid[2];
+  };
+
+  const WinogradForm* form[kAxes];
+  int taps[kAxes];
+  index shift[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    form[a] = &tiles.variant[a]->shape();
+    taps[a] = int(p_.classes[a][std::size_t(strand[a]->cls)].taps.size());
+    shift[a] = form[a]->shift() * plan_.padded;
+  }
+  shift[1] *= grid[2];
+  shift[0] *= grid[1] * grid[2];
   ChannelTile<T> product;
   product.src_stride = plan_.padded;
   product.channels = p_.src_channels;
-  product.taps = 1;
-  product.src_offset = product.weight_offset = &zero_offset;
   product.bias = zeros;
   product.dst_stride_c = 1;
   product.columns = product.dst_stride = width;
-  const index micro = tile_size(tiles.all, table_.max_positions[panel.vectors - 1]);
-  index points = 1;
-  for (const Variant* v : tiles.variant) points *= v->shape().points;
-  for (index n = 0; n < points; ++n) {
-    product.weights = weights + n * p_.src_channels * width;
-    for (index t = 0; t < tiles.all; t += micro) {
-      product.src = tiles.points + n * tiles.point_stride + t * plan_.padded;
-      product.dst = products_ + (n * tiles.all + t) * width;
-      table_.channel[panel.vectors - 1][std::min(micro, tiles.all - t) - 1](product);
+  const index micro = tile_size(run, largest);
+  index first = 0;  // tile of the current point
+  each_point(form, [&](auto& point) {
+    src_offset_.clear();
+    weight_offset_.clear();
+    each_part(form, taps, point, [&](auto& part) {
+      weight_offset_.push_back(index(src_offset_.size()) * slice);
+      src_offset_.push_back(part[0] * shift[0] + part[1] * shift[1] + part[2] * shift[2]);
+    });
+    product.taps = index(src_offset_.size());
+    product.src_offset = src_offset_.data();
+    product.weight_offset = weight_offset_.data();
+    product.weights = weights;
+    weights += product.taps * slice;
+    for (index r = 0; r < runs; ++r) {
+      const index begin = first + start(r);
+      for (index t = 0; t < run; t += micro) {
+        product.src = tiles.points + (begin + t) * plan_.padded;
+        product.dst = products_ + (begin + t) * width;
+        table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1](product);
+      }
     }
-  }
+    first += tiles.all;
+  });
 }
 
 template <class T>
@@ -484,7 +550,6 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
                                 const Strand* const (&strand)[kAxes]) {
   const index width = panel.vectors * table_.lanes;
   WinogradOutput<T> out;
-  out.src = products_;
   out.point_stride = tiles.all * width;
   out.depth = tiles.variant[0]->shape().input;
   out.vectors = panel.vectors;
@@ -510,7 +575,9 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
       const index at_d = place(0, d);
       for (index h = 0; h < tiles.count[1]; ++h) {
         const index at_h = place(1, h);
-        for (index w = 0; w < tiles.count[2]; ++w, out.src += width) {
+        const index row = ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
+        for (index w = 0; w < tiles.count[2]; ++w) {
+          out.src = products_ + (row + w) * width;
           out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
           if (out.begin[2] < out.end[2]) kernel(out);
         }
@@ -590,7 +657,8 @@ void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&
         const index cls =
             (strand[0]->cls * index(p_.classes[1].size()) + strand[1]->cls) * index(p_.classes[2].size()) +
             strand[2]->cls;
-        multiply(*found, panel, weights + weights_.classes[std::size_t(cls)] * p_.src_channels * width);
+        multiply(*found, strand, panel,
+                 weights + weights_.classes[std::size_t(cls)] * p_.src_channels * width);
         restore(*found, panel, strand);
       }
       if (!plan_.planar) continue;
@@ -636,7 +704,8 @@ void Winograd<T>::Task::run_pass(index number) {
     tiles.all = images_;
     for (int a = 0; a < kAxes; ++a) {
       tiles.count[a] = tiles.variant[a]->tiles(first_[a], plan_.block[a]);
-      tiles.all *= tiles.count[a];
+      tiles.grid[a] = tiles.variant[a]->grid(first_[a], plan_.block[a]);
+      tiles.all *= tiles.grid[a];
       factor *= tiles.variant[a]->shape().points;
     }
     tiles.points = points;
@@ -673,11 +742,18 @@ std::string Winograd<T>::explain(const Call<T>& call) const {
   const WinogradChoice chosen = choice(call.axes);
   std::string forms;
   for (int a = 0; a < kAxes; ++a) {
-    std::string of_axis;
-    for (const Variant& v : schedule(call, chosen).axis[a].variants)
-      if (v.form != kPlain && of_axis.find(v.shape().name) == std::string::npos)
-        of_axis += (of_axis.empty() ? "" : " and ") + std::string(v.shape().name);
-    if (!of_axis.empty()) forms += (forms.empty() ? "" : " by ") + of_axis;
+    std::vector<std::string> names;
+    const WinogradAxis axis = winograd_axis(call.axes[a], packing_.classes[a], chosen.cut[a]);
+    for (const Strand& s : axis.strands) {
+      if (s.variant < 0) continue;
+      const WinogradForm& form = axis.variants[std::size_t(s.variant)].shape();
+      const int parts = form.parts(int(packing_.classes[a][std::size_t(s.cls)].taps.size()));
+      if (form.input == kPlain) continue;
+      const std::string name = (parts > 1 ? std::to_string(parts) + " parts of " : "") + form.name;
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+    for (const std::string& name : names)
+      forms += (forms.empty() ? "" : &name == names.data() ? " by " : " and ") + name;
   }
   const auto percent = index(100 * chosen.products / std::max(chosen.direct_products, 1.0));
   return "Winograd " + forms + " phases: " + std::to_string(percent) + " % of the multiplications, " +

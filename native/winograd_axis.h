@@ -15,7 +15,7 @@ namespace ct {
 // Which form serves phases of how many taps, and whether all of one form start their tiles together: the
 // first samples are then transformed once, for perhaps one tile more.
 struct WinogradCut {
-  int form[kWinogradMostTaps + 1] = {};
+  int form[kWinogradLongest + 1] = {};
   bool together = false;
 };
 
@@ -24,12 +24,17 @@ struct Variant {
   int form;
   index base;       // source position of the first sample of tile 0
   index positions;  // of the longest strand
+  index extra = 0;  // tiles behind the last one that later parts of long phases read
   const WinogradForm& shape() const { return kWinogradForms[form]; }
 
-  // Tiles in the block of positions [begin, begin + block).
+  // Tiles of destinations in the block of positions [begin, begin + block), and of transformed samples.
   index tiles(index begin, index block) const {
     const index here = std::min(block, positions - begin);
     return here > 0 ? ceil_div(here, shape().outputs) : 0;
+  }
+  index grid(index begin, index block) const {
+    const index here = tiles(begin, block);
+    return here ? here + extra : 0;
   }
 };
 
@@ -47,8 +52,8 @@ struct WinogradAxis {
   index extent = 0;  // positions of the longest strand
   index unit = 1;    // blocks are multiples of it
 
-  // Per image: products, transformed points, and products of one tile of every phase.
-  double products = 0, points = 0, weights = 0;
+  // Per image: products, their sums, transformed points, and products of one tile of every phase.
+  double products = 0, sums = 0, points = 0, weights = 0;
 };
 
 // Distance between the taps of a phase, in samples.
@@ -87,6 +92,8 @@ inline WinogradAxis winograd_axis(const Axis& axis, const std::vector<AxisClass>
           s.variant = int(out.variants.size());
           out.variants.push_back({form, base, 0});
         }
+        Variant& v = out.variants[std::size_t(s.variant)];
+        v.extra = std::max<index>(v.extra, (v.shape().parts(int(taps)) - 1) * v.shape().shift());
       }
       bases.push_back(base);
       out.strands.push_back(s);
@@ -101,12 +108,15 @@ inline WinogradAxis winograd_axis(const Axis& axis, const std::vector<AxisClass>
     }
     out.extent = std::max(out.extent, s.count + s.lead);
   }
-  for (const Variant& v : out.variants) out.points += double(v.tiles(0, v.positions) * v.shape().points);
+  for (const Variant& v : out.variants) out.points += double(v.grid(0, v.positions) * v.shape().points);
   for (const Strand& s : out.strands) {
     if (s.variant < 0) continue;
     const Variant& v = out.variants[std::size_t(s.variant)];
-    out.products += double(v.tiles(0, v.positions) * v.shape().points);
-    out.weights += v.shape().points;
+    const double tiles = double(v.tiles(0, v.positions));
+    const int products = v.shape().products(int(classes[std::size_t(s.cls)].taps.size()));
+    out.products += tiles * products;
+    out.sums += tiles * v.shape().points;
+    out.weights += products;
   }
   return out;
 }

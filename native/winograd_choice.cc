@@ -18,17 +18,40 @@ struct Option {
   int rough;
 };
 
+// Forms for phases of so many taps. Of those that need several parts only the best of each accuracy is worth
+// a try.
+std::vector<int> candidates(int taps, int most_rough) {
+  std::vector<int> out;
+  int best[kWinogradMostRough + 1] = {};
+  const auto cost = [&](int form) {
+    return double(kWinogradForms[form].products(taps)) / kWinogradForms[form].outputs;
+  };
+  for (int form = 0; form < kWinogradFormCount; ++form) {
+    const WinogradForm& f = kWinogradForms[form];
+    if (!f.serves(taps) || f.rough > most_rough) continue;
+    if (f.taps == taps)
+      out.push_back(form);
+    else if (cost(form) < cost(best[f.rough]))
+      best[f.rough] = form;
+  }
+  double least = taps;
+  for (int form : best) {
+    if (form != kPlain && cost(form) < least) out.push_back(form);
+    least = std::min(least, cost(form));
+  }
+  return out;
+}
+
 std::vector<Option> options(const Axis& axis, const std::vector<AxisClass>& classes, bool may_share,
                             int most_rough) {
-  bool has[kWinogradMostTaps + 1] = {};
+  bool has[kWinogradLongest + 1] = {};
   for (const AxisClass& c : classes) has[c.taps.size()] = true;
   std::vector<WinogradCut> cuts(1);
-  for (int taps = 2; taps <= kWinogradMostTaps; ++taps) {
+  for (int taps = 2; taps <= kWinogradLongest; ++taps) {
     if (!has[taps]) continue;
     std::vector<WinogradCut> longer;
     for (const WinogradCut& cut : cuts)
-      for (int form = 1; form < kWinogradFormCount; ++form) {
-        if (kWinogradForms[form].taps != taps || kWinogradForms[form].rough > most_rough) continue;
+      for (int form : candidates(taps, most_rough)) {
         longer.push_back(cut);
         longer.back().form[taps] = form;
       }
@@ -57,8 +80,7 @@ bool winograd_applies(const ChannelPacking<T>& p) {
   bool any = false;
   for (const auto& classes : p.classes)
     for (const AxisClass& c : classes) {
-      // Four and five taps have rough forms alone.
-      if (index(c.taps.size()) > (p.src_channels < kFewChannels ? 3 : kWinogradMostTaps)) return false;
+      if (index(c.taps.size()) > kWinogradLongest) return false;
       any |= c.taps.size() > 1;
     }
   return any;
@@ -89,10 +111,11 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
       for (const Option& w : all[2]) {
         if (d.rough + h.rough + w.rough > most_rough) continue;
         const double products = d.axis.products * h.axis.products * w.axis.products;
+        const double sums = d.axis.sums * h.axis.sums * w.axis.sums;
         const double points = d.axis.points * h.axis.points * w.axis.points;
         const double weights = d.axis.weights * h.axis.weights * w.axis.weights;
-        const double cost = products * vectors * (channels + kOutput) + points * kInput * channels / lanes +
-                            weights * weight * vectors * channels;
+        const double cost = vectors * (products * channels + sums * kOutput) +
+                            points * kInput * channels / lanes + weights * weight * vectors * channels;
         if (best.cost >= 0 && cost >= best.cost) continue;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
         best.cost = cost;

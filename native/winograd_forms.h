@@ -27,6 +27,7 @@ constexpr WinogradPoints kWinogradPoints[] = {
     {5, {0, 1, -1, 2, -.5}, {1, -1 / 3., 1 / 3., 1 / 15., -16 / 15.}},
 };
 constexpr int kWinogradInputs = 5, kWinogradMostPoints = 6, kWinogradMostOutputs = 4, kWinogradMostTaps = 5;
+constexpr int kWinogradLongest = 16;  // taps of a phase
 
 // Static: no path may share code with another.
 static inline constexpr int winograd_samples(int input) { return input == 0 ? 1 : input + 2; }
@@ -46,6 +47,33 @@ struct WinogradForm {
     double power = kWinogradPoints[input].scale[point];
     for (int n = 0; n < k; ++n) power *= kWinogradPoints[input].at[point];
     return power;
+  }
+
+  // More taps are a sum of parts. If parts are whole tiles apart, the samples of one part are those of
+  // another tile: all parts share the transformed points, and their products are one longer sum.
+  int shift() const { return taps / outputs; }  // tiles between neighbouring parts
+  bool serves(int all) const { return all == taps || (all > taps && shift() > 0); }
+  int parts(int all) const {
+    const int step = shift() * outputs;
+    return all <= taps ? 1 : 1 + (all - taps + step - 1) / step;
+  }
+  // The taps [begin, end) of a part; the last part takes what is left.
+  void part(int all, int part, int& begin, int& end) const {
+    begin = part * shift() * outputs;
+    end = part == parts(all) - 1 ? all : begin + shift() * outputs;
+  }
+  // Whether a part adds to a point: that at infinity is the last tap alone.
+  bool meets(int all, int part, int point) const {
+    int begin, end;
+    this->part(all, part, begin, end);
+    return input == 0 || point < kWinogradPoints[input].finite || end - begin == taps;
+  }
+  // Products of one tile.
+  int products(int all) const {
+    int sum = 0;
+    for (int point = 0; point < points; ++point)
+      for (int part = 0; part < parts(all); ++part) sum += meets(all, part, point);
+    return sum;
   }
 };
 
