@@ -107,7 +107,8 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   const bool lines = shape.kind == Kind::adjoint && !(src == 1 && dst == 1 && shape.groups > 1) &&
                      dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes &&
                      shape.s[0] * shape.s[1] * shape.s[2] <= 4096 && shape.d[2] * shape.k[2] <= 4096;
-  if (!depthwise && !rows && !lines) {
+  const bool groups = !depthwise && group_method_applies<T>(shape, path);
+  if (!depthwise && !rows && !lines && !groups) {
     reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
     return make_channel_method(shape, given, path, use);
   }
@@ -128,6 +129,11 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   if (depthwise) {
     reason = "one channel per group: every tap is an element-wise product";
     return make_depthwise_method(shape, kernel, path);
+  }
+  if (groups) {
+    reason = "vectors of " + std::to_string(lanes) + " hold the " + std::to_string(dst) +
+             " output channels of several groups";
+    return make_group_method(shape, kernel, path);
   }
   if (lines) {
     reason = std::to_string(dst) + " channels per group to compute are too few for vectors along them";

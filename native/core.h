@@ -55,6 +55,34 @@ struct ChannelTile {
   bool streams = false;
 };
 
+// What a micro-kernel of the group method gets: a tile of positions by one vector of channels of several
+// groups. A sample of the source is `parts` vectors with a few channels of every group each; `order` says per
+// channel where a lane finds its group's, as numbers of 32 bits. The last tap of a pair reads one position
+// further than the first.
+//   dst[m, :] = bias + sum over taps t, parts p, channels c of
+//               (src[offset[t] + m * src_stride + p * part_step + :] in order[c]) * weights[t, p, c, :]
+struct GroupTap {
+  index src, weights, second;  // in elements; second: weights of the other tap of a pair
+};
+
+template <class T>
+struct GroupTile {
+  const T* src;
+  index src_stride;  // between neighbouring positions of the tile
+  index parts, part_step;
+  index channels, last;  // of a part, and of the last one
+  const std::int32_t* order;
+  index pairs, singles;  // how many taps of each sort
+  const GroupTap* pair;
+  const GroupTap* single;
+  const T* weights;  // packed: (tap, channel, lane)
+  const T* bias;     // one vector
+  T* dst;
+  index dst_stride;
+  index columns;  // channels to store, at most one vector
+  bool streams;   // as in ChannelTile
+};
+
 // What a micro-kernel of the kernel gradient gets: a tile of the sums a^T b over rows of positions.
 //   dst[m, v] = or += sum over rows r, positions j of a[r, j, m] * b[r, j, v]
 template <class T>
@@ -219,6 +247,8 @@ struct KernelTable {
   int lanes;                       // elements per vector
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
+  int max_group_positions;  // of the group method; 0 where vectors have no permutation
+  void (*group[kMaxPositions])(const GroupTile<T>&);
   // Of the kernel gradient by vectors and broadcast elements.
   static constexpr int kMaxGradientVectors = GradientTile<T>::kMaxVectors;
   int max_elements[kMaxGradientVectors];

@@ -95,6 +95,11 @@ template <class T>
 std::unique_ptr<Method<T>> make_projection_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>
 std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* kernel, const Path& path);
+// Whether several groups fill a vector, the path can bring every lane its source, and that pays.
+template <class T>
+bool group_method_applies(const Shape& shape, const Path& path);
+template <class T>
+std::unique_ptr<Method<T>> make_group_method(const Shape& shape, const T* kernel, const Path& path);
 // Runs another method, made for channels-first data, on transposed bands.
 template <class T>
 std::unique_ptr<Method<T>> make_bands_method(const Shape& shape, const Path& path,

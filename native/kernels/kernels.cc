@@ -8,6 +8,7 @@
 #include "depthwise_plane.h"
 #include "dot.h"
 #include "gradient.h"
+#include "group.h"
 #include "half.h"
 #include "move.h"
 #include "projection.h"
@@ -60,6 +61,12 @@ void add_gradients(KernelTable<T>& t) {
   t.max_elements[V - 1] = gradient_elements(V);
   add_gradient_kernels<T, V>(t);
   if constexpr (V > 1) add_gradients<T, V - 1>(t);
+}
+
+template <class T, int M = group_positions()>
+void add_groups(KernelTable<T>& t) {
+  t.group[M - 1] = group_kernel<T, M>;
+  if constexpr (M > 1) add_groups<T, M - 1>(t);
 }
 
 constexpr int kDepthwiseVectors = kRegisters == 32 ? 4 : 2;
@@ -119,6 +126,10 @@ KernelTable<T> make() {
   }
 #include "kernels.inc"
 #undef CT_ENTRY
+  if constexpr (kPermutes) {
+    t.max_group_positions = group_positions();
+    add_groups<T>(t);
+  }
   add_gradients<T>(t);
   t.max_depthwise_vectors = kDepthwiseVectors;
   add_depthwise_gradients<T>(t);

@@ -82,6 +82,26 @@ inline Vec<T> splat(T x) {
   return x - Vec<T>{};
 }  // x - 0 keeps the sign of zero
 
+// Lane n of the result is lane from[n] of v. `from` has numbers of 32 bits: a lane of 64 is two neighbours.
+#if defined(__AVX512F__)
+constexpr bool kPermutes = true;
+template <class T>
+inline Vec<T> permute(Vec<T> v, const std::int32_t* from) {
+  return (Vec<T>)_mm512_maskz_permutexvar_ps(__mmask16(-1), _mm512_loadu_si512(from), (__m512)v);
+}
+#elif defined(__AVX2__)
+constexpr bool kPermutes = true;
+template <class T>
+inline Vec<T> permute(Vec<T> v, const std::int32_t* from) {
+  return (Vec<T>)_mm256_permutevar8x32_ps((__m256)v,
+                                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+#else
+constexpr bool kPermutes = false;
+template <class T>
+Vec<T> permute(Vec<T> v, const std::int32_t* from) = delete;
+#endif
+
 // The lanes [begin, end) of a vector, for loads that read no other (those are zeros) and stores that write
 // no other.
 #if defined(__AVX512F__)

@@ -1,0 +1,386 @@
+// The group method: layers of few channels per group, several groups side by side in one vector.
+//
+// A task is one block of destinations times one bundle of groups. It copies the source window of its block,
+// channels last with zeros around, then computes line by line. Channels-first results leave a buffer of one
+// line transposed.
+#include <algorithm>
+#include <cstring>
+
+#include "method.h"
+#include "schedule.h"
+#include "window.h"
+
+namespace ct {
+namespace {
+
+constexpr index kBudget = 64 << 10;  // bytes of a window: blocks of any size up to the second cache do alike
+constexpr index kMostStride = 64;    // whole lines of results stay small
+constexpr index kSlack = 64;         // vectors may read behind the last position
+
+template <class T>
+class GroupMethod final : public Method<T> {
+ public:
+  GroupMethod(const Shape& shape, const T* kernel, const Path& path);
+
+  bool run(const Call<T>& call) const override {
+    const Schedule plan = schedule(call);
+    Context context{this, &plan, &call};
+    return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
+  }
+
+  index workspace_bytes(const Call<T>& call) const override {
+    const Schedule plan = schedule(call);
+    return workers(call.threads, plan.tasks) * plan.scratch_elements * index(sizeof(T));
+  }
+
+  std::string explain(const Call<T>& call) const override {
+    return "group method: vectors of " + std::to_string(table_.lanes) + " hold " + std::to_string(bundle_) +
+           " groups of " + std::to_string(dst_) + " output channels, " +
+           std::to_string(schedule(call).tasks) + " tasks";
+  }
+
+ private:
+  // Taps of w of one class: those that read neighbouring samples in pairs, the first one before the second.
+  struct Taps {
+    struct Pair {
+      const AxisTap *first, *second;
+    };
+    std::vector<Pair> pairs;
+    std::vector<const AxisTap*> singles;
+  };
+  struct Schedule {
+    AxisSchedule axis[kAxes];
+    index block[kAxes], blocks[kAxes];
+    bool buffered;  // lines of destinations pass through a buffer
+    index window_elements, line_elements, scratch_elements;
+    index tasks;
+  };
+  struct Context {
+    const GroupMethod* self;
+    const Schedule* plan;
+    const Call<T>* call;
+  };
+
+  void pair_taps();
+  Schedule schedule(const Call<T>& call) const;
+  Window<T> open_window(const Call<T>& call, index group, index groups, const Box& box, T* memory,
+                        T* line) const;
+  static void run_task(void* context, index task);
+
+  Shape shape_;
+  const KernelTable<T>& table_;
+  index src_, dst_;     // channels of a group
+  index bundle_;        // groups of a vector
+  index part_, parts_;  // source channels of a group that meet in one vector, and how many such vectors
+  index pitch_;         // of a copied position
+  index bundles_;
+  std::vector<AxisClass> classes_[kAxes];
+  std::vector<Taps> w_taps_;  // per class of w
+  std::vector<std::int32_t> order_;
+  Buffer<T> weights_;
+};
+
+// Groups of a vector.
+inline index bundle_of(const Shape& shape, index lanes) {
+  return std::min(lanes / shape.dst_channels(), shape.groups);
+}
+
+template <class T>
+GroupMethod<T>::GroupMethod(const Shape& shape, const T* kernel, const Path& path)
+    : shape_(shape), table_(kernels<T>(path)), weights_(0) {
+  const index lanes = table_.lanes, slice = lanes * shape.src_channels();
+  src_ = shape.src_channels();
+  dst_ = shape.dst_channels();
+  bundle_ = bundle_of(shape, lanes);
+  part_ = src_;
+  if (bundle_ * src_ > lanes)  // sizes that are copied fast
+    for (part_ = 8; part_ * bundle_ > lanes;) part_ /= 2;
+  parts_ = ceil_div(src_, part_);
+  pitch_ = parts_ * bundle_ * part_;
+  bundles_ = ceil_div(shape.groups, bundle_);
+  for (int a = 0; a < kAxes; ++a) classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
+  pair_taps();
+
+  constexpr index words = sizeof(T) / sizeof(std::int32_t);
+  order_.assign(std::size_t(part_ * lanes * words), 0);
+  for (index c = 0; c < part_; ++c)
+    for (index l = 0; l < bundle_ * dst_; ++l)
+      for (index w = 0; w < words; ++w)
+        order_[std::size_t((c * lanes + l) * words + w)] = std::int32_t((l / dst_ * part_ + c) * words + w);
+
+  // Order: bundle, tap, source channel, lane.
+  const index taps = shape.taps(), co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
+  weights_ = Buffer<T>(bundles_ * taps * slice);
+  std::fill_n(weights_.data(), bundles_ * taps * slice, T(0));
+  const bool forward = shape.kind == Kind::forward;
+  for (index g = 0; g < shape.groups; ++g)
+    for (index t = 0; t < taps; ++t)
+      for (index o = 0; o < co; ++o)
+        for (index i = 0; i < ci; ++i)
+          weights_.data()[(g / bundle_ * taps + t) * slice + (forward ? i : o) * lanes + g % bundle_ * dst_ +
+                          (forward ? o : i)] = kernel[(t * co + o) * shape.c_in + g * ci + i];
+}
+
+template <class T>
+void GroupMethod<T>::pair_taps() {
+  const bool forward = shape_.kind == Kind::forward;
+  const index step = forward ? 1 : shape_.s[2];
+  for (const AxisClass& cls : classes_[2]) {
+    Taps taps;
+    std::vector<bool> used(cls.taps.size());
+    for (std::size_t n = 0; n < used.size(); ++n) {
+      // Forward, sources fall as the taps rise: the partner that reads the sample before is a later tap.
+      if (used[n]) continue;
+      std::size_t other = n + 1;
+      while (other < used.size() && (used[other] || cls.taps[other].shift - cls.taps[n].shift != step))
+        ++other;
+      if (other < used.size()) {
+        used[other] = true;
+        const AxisTap *low = &cls.taps[n], *high = &cls.taps[other];
+        taps.pairs.push_back(forward ? typename Taps::Pair{high, low} : typename Taps::Pair{low, high});
+      } else {
+        taps.singles.push_back(&cls.taps[n]);
+      }
+    }
+    w_taps_.push_back(std::move(taps));
+  }
+}
+
+template <class T>
+typename GroupMethod<T>::Schedule GroupMethod<T>::schedule(const Call<T>& call) const {
+  Schedule s;
+  const index lanes = table_.lanes;
+  index extent[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    s.axis[a] = schedule_axis(shape_.kind, call.axes[a], classes_[a]);
+    extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
+    s.block[a] = std::max<index>(extent[a], 1);
+  }
+  s.buffered = call.dst.stride_c != 1;
+  const auto measure = [&] {
+    index line = 0;  // positions of the source
+    s.window_elements = pitch_;
+    s.tasks = call.src.n * bundles_;
+    for (int a = 0; a < kAxes; ++a) {
+      const index reach = (shape_.k[a] - 1) * shape_.d[a] / (shape_.kind == Kind::forward ? shape_.s[a] : 1);
+      const index length = (s.block[a] - 1) * s.axis[a].src_step + 1 + reach;
+      line = length;
+      s.window_elements *= a == 2 ? length : std::min(length, s.axis[a].src_size);
+      s.blocks[a] = ceil_div(extent[a], s.block[a]);
+      s.tasks *= s.blocks[a];
+    }
+    s.line_elements = s.buffered ? s.block[2] * s.axis[2].dst_step * lanes : 0;
+    if (parts_ > 1) s.line_elements = std::max(s.line_elements, line * bundle_ * src_ + kSlack);
+    return s.window_elements + s.line_elements;
+  };
+  const index budget = kBudget / index(sizeof(T));
+  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const index wanted = threads > 1 ? 4 * threads : 1;
+  const index smallest[kAxes] = {1, 1, 2 * table_.max_group_positions};
+  index elements = measure();
+  while (elements > budget || (s.tasks > 0 && s.tasks < wanted)) {
+    int a = 0;
+    while (a < kAxes && s.block[a] <= smallest[a]) ++a;
+    if (a == kAxes) break;
+    s.block[a] = std::max(ceil_div(s.block[a], 2), smallest[a]);
+    elements = measure();
+  }
+  s.scratch_elements = s.window_elements + s.line_elements + kSlack;
+  return s;
+}
+
+// Positions of (group, channel) become (part, group, channel of the part). The last part may take what lies
+// behind its group's channels with it; no lane asks for that.
+template <index Part, class T>
+void put_in_parts(const T* from, index positions, index groups, index channels, T* to) {
+  for (index p = 0; p < positions; ++p, from += groups * channels)
+    for (index c = 0; c < channels; c += Part)
+      for (index g = 0; g < groups; ++g, to += Part)
+        std::memcpy(to, from + g * channels + c, sizeof(T) * Part);
+}
+
+// The source of a bundle, zeros around it. A position is its groups' channels, or parts of them: the first
+// few channels of all groups, then the next.
+template <class T>
+Window<T> GroupMethod<T>::open_window(const Call<T>& call, index group, index groups, const Box& box,
+                                      T* memory, T* line) const {
+  const index first = group * src_, channels = groups * src_;
+  if (parts_ == 1) return copy_window(table_, call.src, first, channels, box, pitch_, memory);
+  const auto put = part_ == 1   ? &put_in_parts<1, T>
+                   : part_ == 2 ? &put_in_parts<2, T>
+                   : part_ == 4 ? &put_in_parts<4, T>
+                                : &put_in_parts<8, T>;
+  const index width = box.hi[2] - box.lo[2];
+  Box row = box;
+  T* to = memory;
+  for (index d = box.lo[0]; d < box.hi[0]; ++d)
+    for (index h = box.lo[1]; h < box.hi[1]; ++h, to += width * pitch_) {
+      row.lo[0] = d, row.hi[0] = d + 1;
+      row.lo[1] = h, row.hi[1] = h + 1;
+      copy_window(table_, call.src, first, channels, row, bundle_ * src_, line);
+      put(line, width, bundle_, src_, to);
+    }
+  return window_of<T>(memory, box, pitch_);
+}
+
+template <class T>
+void GroupMethod<T>::run_task(void* context, index task) {
+  const Context& ctx = *static_cast<const Context*>(context);
+  const GroupMethod& self = *ctx.self;
+  const Schedule& plan = *ctx.plan;
+  const Call<T>& call = *ctx.call;
+  const View<T>& dst = call.dst;
+  const index lanes = self.table_.lanes, slice = self.src_ * lanes;
+
+  const index group = task % self.bundles_ * self.bundle_;
+  const index groups = std::min(self.bundle_, self.shape_.groups - group);
+  task /= self.bundles_;
+  index q[kAxes], q_stop[kAxes];
+  for (int a = kAxes - 1; a >= 0; --a) {
+    q[a] = plan.axis[a].q_begin + task % plan.blocks[a] * plan.block[a];
+    q_stop[a] = std::min(q[a] + plan.block[a], plan.axis[a].q_end);
+    task /= plan.blocks[a];
+  }
+  Box box;
+  box.n0 = task;
+  box.n1 = task + 1;
+  for (int a = 0; a < kAxes; ++a) {
+    plan.axis[a].window(q[a], q_stop[a], box.lo[a], box.hi[a]);
+    if (a == 2) continue;  // taps of the other axes that meet no input are left out
+    box.lo[a] = std::clamp<index>(box.lo[a], 0, plan.axis[a].src_size);
+    box.hi[a] = std::clamp<index>(box.hi[a], box.lo[a], plan.axis[a].src_size);
+  }
+  T* const buffer = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
+  T* const memory = buffer + plan.line_elements;
+  std::fill_n(buffer + plan.scratch_elements - kSlack, kSlack, T(0));
+  const Window<T> source = self.open_window(call, group, groups, box, memory, buffer);
+
+  const index columns = groups * self.dst_, channel = group * self.dst_;
+  T bias[64 / sizeof(T)] = {};
+  if (call.bias) std::copy_n(call.bias + channel, columns, bias);
+  std::vector<GroupTap> pairs, singles;
+  GroupTile<T> tile;
+  tile.src_stride = plan.axis[2].src_step * source.stride[2];
+  tile.parts = self.parts_;
+  tile.part_step = self.bundle_ * self.part_;
+  tile.channels = self.part_;
+  tile.last = self.src_ - (self.parts_ - 1) * self.part_;
+  tile.order = self.order_.data();
+  tile.weights = self.weights_.data() + group / self.bundle_ * self.shape_.taps() * slice;
+  tile.bias = bias;
+  tile.columns = plan.buffered ? lanes : columns;
+  tile.streams = !plan.buffered && columns == lanes && worth_streaming(dst, lanes);
+
+  // Taps of one line, those of w for its destination j = 0.
+  const auto collect = [&](const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh) {
+    const Taps& w_taps = self.w_taps_[std::size_t(pw.cls - self.classes_[2].data())];
+    pairs.clear();
+    singles.clear();
+    for (const AxisTap& td : pd.cls->taps) {
+      const index sd = plan.axis[0].source(pd, td, jd);
+      if (sd < 0 || sd >= plan.axis[0].src_size) continue;
+      for (const AxisTap& th : ph.cls->taps) {
+        const index sh = plan.axis[1].source(ph, th, jh);
+        if (sh < 0 || sh >= plan.axis[1].src_size) continue;
+        const index row = sd * source.stride[0] + sh * source.stride[1];
+        const index taps = (td.kernel_index * self.shape_.k[1] + th.kernel_index) * self.shape_.k[2];
+        const auto src = [&](const AxisTap& tw) {
+          return row + plan.axis[2].source(pw, tw, 0) * source.stride[2];
+        };
+        for (const auto& p : w_taps.pairs)
+          pairs.push_back({src(*p.first), (taps + p.first->kernel_index) * slice,
+                           (taps + p.second->kernel_index) * slice});
+        for (const AxisTap* t : w_taps.singles)
+          singles.push_back({src(*t), (taps + t->kernel_index) * slice, 0});
+      }
+    }
+    tile.pair = pairs.data();
+    tile.single = singles.data();
+  };
+  // Destinations [w0, w1) of one phase of w on one line, `row` is where j = 0 goes.
+  const auto line = [&](const Phase& pw, index w0, index w1, T* row, index dst_step) {
+    tile.dst_stride = dst_step;
+    const auto tiles = [&](index begin, index end) {
+      if (begin >= end) return;
+      const index size = tile_size(end - begin, self.table_.max_group_positions);
+      for (index j = begin; j < end; j += size) {
+        tile.src = source.base + box.n0 * source.stride_n + j * tile.src_stride;
+        tile.dst = row + j * dst_step;
+        self.table_.group[std::min(size, end - j) - 1](tile);
+      }
+    };
+    index covered0 = w0, covered1 = w1;
+    plan.axis[2].covered(pw, covered0, covered1);
+    tile.pairs = index(pairs.size());
+    tile.singles = index(singles.size());
+    tiles(covered0, covered1);
+    tile.pairs = tile.singles = 0;  // where no input reaches: the bias alone
+    tiles(w0, covered0);
+    tiles(std::max(covered0, covered1), w1);
+  };
+
+  for (const Phase& pd : plan.axis[0].phases)
+    for (const Phase& ph : plan.axis[1].phases) {
+      index d0, d1, h0, h1, w0, w1;
+      plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
+      plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
+      for (index jd = d0; jd < d1; ++jd)
+        for (index jh = h0; jh < h1; ++jh) {
+          T* const at = dst.data + box.n0 * dst.stride_n + channel * dst.stride_c +
+                        (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
+                        (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
+          index o_begin = INT64_MAX, o_end = 0;
+          for (const Phase& pw : plan.axis[2].phases) {
+            plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
+            if (w0 >= w1) continue;
+            o_begin = std::min(o_begin, pw.dst0 + w0 * plan.axis[2].dst_step);
+            o_end = std::max(o_end, pw.dst0 + (w1 - 1) * plan.axis[2].dst_step + 1);
+          }
+          for (const Phase& pw : plan.axis[2].phases) {
+            plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
+            if (w0 >= w1) continue;
+            collect(pd, ph, pw, jd, jh);
+            if (plan.buffered)
+              line(pw, w0, w1, buffer + (pw.dst0 - o_begin) * lanes, plan.axis[2].dst_step * lanes);
+            else
+              line(pw, w0, w1, at + pw.dst0 * dst.stride[2], plan.axis[2].dst_step * dst.stride[2]);
+          }
+          if (!plan.buffered || o_begin >= o_end) continue;
+          T* const to = at + o_begin * dst.stride[2];
+          if (dst.stride[2] == 1) {
+            self.table_.transpose(buffer, lanes, o_end - o_begin, columns, to, dst.stride_c);
+          } else {
+            for (index o = 0; o < o_end - o_begin; ++o)
+              for (index c = 0; c < columns; ++c)
+                to[o * dst.stride[2] + c * dst.stride_c] = buffer[o * lanes + c];
+          }
+        }
+    }
+}
+
+}  // namespace
+
+template <class T>
+bool group_method_applies(const Shape& shape, const Path& path) {
+  const KernelTable<T>& table = kernels<T>(path);
+  const index lanes = table.lanes, dst = shape.dst_channels();
+  if (table.max_group_positions == 0 || shape.groups == 1 || 2 * dst > lanes) return false;
+  if (shape.s[2] > kMostStride) return false;
+  // The row method needs no permutations, and lines that stay planes not even a transpose.
+  const bool pairs = shape.k[2] >= 2 * shape.s[2] && shape.s[2] > 1;
+  if (shape.kind == Kind::forward && shape.channels_first && !pairs) return false;
+  const index vectors = ceil_div(shape.groups, bundle_of(shape, lanes));
+  return 2 * shape.groups * dst >= vectors * lanes;
+}
+
+template <class T>
+std::unique_ptr<Method<T>> make_group_method(const Shape& shape, const T* kernel, const Path& path) {
+  return std::make_unique<GroupMethod<T>>(shape, kernel, path);
+}
+
+template bool group_method_applies<float>(const Shape&, const Path&);
+template bool group_method_applies<double>(const Shape&, const Path&);
+template std::unique_ptr<Method<float>> make_group_method(const Shape&, const float*, const Path&);
+template std::unique_ptr<Method<double>> make_group_method(const Shape&, const double*, const Path&);
+
+}  // namespace ct
