@@ -162,10 +162,20 @@ struct DepthwiseTap {
   index column, weight;
 };
 
-// A run of lines, q in [begin, end) of each; q has one destination per phase.
-//   dst[q * phases + r + dst_first] = bias + sum over the line's rows, taps t of phase r of
-//       src[row + q * src_step + src_first + column[t]] * weights[row + weight[t]]
-// Sources outside of [0, src_size) are zeros, destinations outside of [0, dst_size) are not written.
+// One axis in terms of q, of which every phase has a destination:
+//   dst[q * phases + r + dst_first] is a sum of src[q * src_step + src_first + column]
+// for the taps' columns. Sources outside of [0, src_size) are zeros, destinations outside of [0, dst_size)
+// are not written; in [inner_begin, inner_end) there are neither.
+struct DepthwiseAxis {
+  index phases, src_step, src_first, dst_first, src_size, dst_size;
+  index begin, end;
+  index inner_begin, inner_end;
+  index src_stride, dst_stride;  // between neighbouring positions
+};
+
+// A run of lines along w:
+//   dst[line + w of (q, r)] = bias + sum over the line's rows, taps t of phase r of
+//       src[row + w of (q, column[t])] * weights[row + weight[t]]
 template <class T>
 struct DepthwiseRun {
   const DepthwiseLine* lines;
@@ -173,21 +183,15 @@ struct DepthwiseRun {
   const DepthwiseRow* rows;
   const DepthwiseTap* taps;
   const index* phase_taps;  // first tap per phase, and the end
-  index phases, kernel_size, dilation;
+  index kernel_size, dilation;
   const T* src;
   T* dst;
   const T* weights;
   const T* bias;
-  index src_stride, dst_stride;  // between neighbouring positions
-  index src_size, dst_size;
-  index src_step, src_first, dst_first;
-  index begin, end;
-  index inner_begin, inner_end;  // here everything is inside
+  DepthwiseAxis w;
+  DepthwiseAxis h;  // for kernels of whole planes: a line is a plane then, its rows are planes too
   index channel_begin, channel_end, channels;
   bool streams;  // destinations, channels last, go around the caches
-  // Kernels of whole planes: a line is a plane then, its rows are planes too, and these are its rows.
-  index src_pitch, dst_pitch, src_rows, dst_rows, src_row_first, dst_row_first;
-  index row_begin, row_end, inner_row_begin, inner_row_end;
 };
 
 // Kernels made for one size and stride: channels last along w, planes along h and w.

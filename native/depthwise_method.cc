@@ -43,8 +43,8 @@ class DepthwiseMethod final : public Method<T> {
   const Method<T>& other_layouts() const;
   Schedule schedule(const Call<T>& call) const;
   void add_lines(const Call<T>& call, Schedule& plan) const;
-  void set_rows(const Call<T>& call, DepthwiseRun<T>& run) const;
-  void set_columns(const Axis& axis, DepthwiseRun<T>& run) const;
+  DepthwiseAxis columns(const Call<T>& call) const;
+  DepthwiseAxis rows(const Call<T>& call) const;
   static DepthwiseRun<T> cut(const Schedule& plan, index first);
   static void run_images(void* context, index task);
   static void run_planes(void* context, index task);
@@ -133,65 +133,46 @@ void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
     }
 }
 
-// One axis in terms of q, of which every phase has a destination; in [inner_begin, inner_end) no tap and no
-// destination is outside. Taps read from `low` to `high`, relative to q.
-struct Frame {
-  index phases, src_step, src_first, dst_first, src_size, dst_size, begin, end, inner_begin, inner_end;
-
-  Frame(Kind kind, const Axis& axis, index low, index high) {
-    const bool forward = kind == Kind::forward;
-    const auto round_up = [](index a, index b) { return -floor_div(-a, b); };
-    phases = forward ? axis.s : 1;
-    src_step = forward ? 1 : axis.s;
-    src_first = forward ? 0 : -axis.lo;
-    dst_first = forward ? -axis.lo : 0;
-    src_size = forward ? axis.i : axis.o;
-    dst_size = forward ? axis.o : axis.i;
-    begin = floor_div(-dst_first, phases);
-    end = floor_div(dst_size - 1 - dst_first, phases) + 1;
-    inner_begin = std::max({begin, round_up(-dst_first, phases), round_up(-src_first - low, src_step)});
-    inner_end = std::min({end, floor_div(dst_size - dst_first, phases),
-                          floor_div(src_size - 1 - src_first - high, src_step) + 1});
-  }
-};
+// Taps read from `low` to `high`, relative to q.
+DepthwiseAxis frame(Kind kind, const Axis& axis, index low, index high, index src_stride, index dst_stride) {
+  const bool forward = kind == Kind::forward;
+  const auto round_up = [](index a, index b) { return -floor_div(-a, b); };
+  DepthwiseAxis f;
+  f.phases = forward ? axis.s : 1;
+  f.src_step = forward ? 1 : axis.s;
+  f.src_first = forward ? 0 : -axis.lo;
+  f.dst_first = forward ? -axis.lo : 0;
+  f.src_size = forward ? axis.i : axis.o;
+  f.dst_size = forward ? axis.o : axis.i;
+  f.begin = floor_div(-f.dst_first, f.phases);
+  f.end = floor_div(f.dst_size - 1 - f.dst_first, f.phases) + 1;
+  f.inner_begin =
+      std::max({f.begin, round_up(-f.dst_first, f.phases), round_up(-f.src_first - low, f.src_step)});
+  f.inner_end = std::min({f.end, floor_div(f.dst_size - f.dst_first, f.phases),
+                          floor_div(f.src_size - 1 - f.src_first - high, f.src_step) + 1});
+  f.src_stride = src_stride;
+  f.dst_stride = dst_stride;
+  return f;
+}
 
 template <class T>
-void DepthwiseMethod<T>::set_columns(const Axis& axis, DepthwiseRun<T>& run) const {
+DepthwiseAxis DepthwiseMethod<T>::columns(const Call<T>& call) const {
   index low = 0, high = 0;
   for (const DepthwiseTap& tap : taps_) {
     low = std::min(low, tap.column);
     high = std::max(high, tap.column);
   }
+  const Axis& axis = call.axes[2];
   // The planes' adjoint loads whole groups of a stride.
   if (shape_.kind == Kind::adjoint && shape_.channels_first) high = ceil_div(high + 1, axis.s) * axis.s - 1;
-  const Frame w(shape_.kind, axis, low, high);
-  run.phases = w.phases;
-  run.src_step = w.src_step;
-  run.src_first = w.src_first;
-  run.dst_first = w.dst_first;
-  run.src_size = w.src_size;
-  run.dst_size = w.dst_size;
-  run.begin = w.begin;
-  run.end = w.end;
-  run.inner_begin = w.inner_begin;
-  run.inner_end = w.inner_end;
+  return frame(shape_.kind, axis, low, high, call.src.stride[2], call.dst.stride[2]);
 }
 
 template <class T>
-void DepthwiseMethod<T>::set_rows(const Call<T>& call, DepthwiseRun<T>& run) const {
+DepthwiseAxis DepthwiseMethod<T>::rows(const Call<T>& call) const {
   const bool forward = shape_.kind == Kind::forward;
-  const Frame h(shape_.kind, call.axes[1], forward ? -((shape_.k[1] - 1) / shape_.s[1]) : 0,
-                forward ? 0 : shape_.k[1] - 1);
-  run.src_pitch = call.src.stride[1];
-  run.dst_pitch = call.dst.stride[1];
-  run.src_rows = h.src_size;
-  run.dst_rows = h.dst_size;
-  run.src_row_first = h.src_first;
-  run.dst_row_first = h.dst_first;
-  run.row_begin = h.begin;
-  run.row_end = h.end;
-  run.inner_row_begin = h.inner_begin;
-  run.inner_row_end = h.inner_end;
+  return frame(shape_.kind, call.axes[1], forward ? -((shape_.k[1] - 1) / shape_.s[1]) : 0,
+               forward ? 0 : shape_.k[1] - 1, call.src.stride[1], call.dst.stride[1]);
 }
 
 template <class T>
@@ -203,17 +184,15 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.run.phase_taps = phase_taps_.data();
   s.run.kernel_size = shape_.k[2];
   s.run.dilation = shape_.d[2];
-  s.run.src_stride = call.src.stride[2];
-  s.run.dst_stride = call.dst.stride[2];
+  s.run.w = columns(call);
+  s.run.h = rows(call);
   s.run.channels = s.run.channel_end = shape_.groups;
   s.run.channel_begin = 0;
   s.run.streams = !shape_.channels_first && worth_streaming(call.dst, shape_.groups, 12);
-  set_columns(call.axes[2], s.run);
-  set_rows(call, s.run);
 
   // What a task may be a part of: lines, or the rows of a single plane.
   s.cut_rows = square_ && s.lines.size() == 1;
-  const index lines = s.cut_rows ? s.run.row_end - s.run.row_begin : index(s.lines.size());
+  const index lines = s.cut_rows ? s.run.h.end - s.run.h.begin : index(s.lines.size());
   const index threads = call.threads < 1 ? default_threads() : call.threads;
   index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
   if (!shape_.channels_first) line_elements *= shape_.groups;
@@ -231,7 +210,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.block_channels = tile_size(shape_.groups, kBlockChannels);
   s.block_channels = std::min(ceil_div(s.block_channels, table_.lanes) * table_.lanes, shape_.groups);
   const index reach = ceil_div(shape_.k[0], shape_.s[0]) * ceil_div(shape_.k[1], shape_.s[1]);
-  const index per_q = s.block_channels * (reach * s.run.src_step + s.run.phases) * index(sizeof(T));
+  const index per_q = s.block_channels * (reach * s.run.w.src_step + s.run.w.phases) * index(sizeof(T));
   s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
   return s;
 }
@@ -243,8 +222,8 @@ DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
   run.lines = plan.lines.data();
   if (plan.cut_rows) {
     run.line_count = 1;
-    run.row_begin += first;
-    run.row_end = std::min(run.row_begin + plan.line_chunk, run.row_end);
+    run.h.begin += first;
+    run.h.end = std::min(run.h.begin + plan.line_chunk, run.h.end);
   } else {
     run.lines += first;
     run.line_count = std::min(plan.line_chunk, index(plan.lines.size()) - first);
@@ -266,9 +245,9 @@ void DepthwiseMethod<T>::run_images(void* context, index task) {
   for (index c = 0; c < run.channels; c += plan.block_channels) {
     run.channel_begin = c;
     run.channel_end = std::min(c + plan.block_channels, run.channels);
-    for (index q = plan.run.begin; q < plan.run.end; q += plan.block_width) {
-      run.begin = q;
-      run.end = std::min(q + plan.block_width, plan.run.end);
+    for (index q = plan.run.w.begin; q < plan.run.w.end; q += plan.block_width) {
+      run.w.begin = q;
+      run.w.end = std::min(q + plan.block_width, plan.run.w.end);
       ctx.self->kernel_(run);
     }
   }

@@ -18,9 +18,9 @@ template <class T, int K, int S, bool Forward, int M, bool Edge>
 inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q) {
   constexpr int lanes = Simd<T>::lanes, phases = Forward ? S : 1, step = Forward ? 1 : S;
   constexpr int window = Forward ? (K + S - 1) / S : K, columns = (M - 1) * step + window;
-  const ct::index first = q * step + a.src_first - (Forward ? window - 1 : 0);
-  const ct::index to = q * phases + a.dst_first;
-  const ct::index dst_stride = a.dst_stride;
+  const ct::index first = q * step + a.w.src_first - (Forward ? window - 1 : 0);
+  const ct::index to = q * phases + a.w.dst_first;
+  const ct::index dst_stride = a.w.dst_stride;
   const bool streams = kVectorBytes == 64 && a.streams;
   T* const dst = a.dst + line.dst + to * dst_stride;
   for (ct::index c = a.channel_begin; c < a.channel_end; c += lanes) {
@@ -34,13 +34,13 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
       for (int m = 0; m < M; ++m) acc[r][m] = bias;
     const ct::DepthwiseRow* row = a.rows + line.first;
     for (ct::index n = 0; n < line.count; ++n, ++row) {
-      const T* x = a.src + row->src + first * a.src_stride + c;
+      const T* x = a.src + row->src + first * a.w.src_stride + c;
       const T* w = a.weights + row->weights + c;
       Vec<T> source[columns];
 #pragma GCC unroll 40
       for (int j = 0; j < columns; ++j) {
-        if (!Edge || (first + j >= 0 && first + j < a.src_size))
-          source[j] = load(x + j * a.src_stride);
+        if (!Edge || (first + j >= 0 && first + j < a.w.src_size))
+          source[j] = load(x + j * a.w.src_stride);
         else
           source[j] = Vec<T>{};
       }
@@ -56,7 +56,7 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
       for (int r = 0; r < phases; ++r)
-        if (!Edge || (to + m * phases + r >= 0 && to + m * phases + r < a.dst_size)) {
+        if (!Edge || (to + m * phases + r >= 0 && to + m * phases + r < a.w.dst_size)) {
           T* p = dst + (m * phases + r) * dst_stride + c;
           streams ? stream(p, acc[r][m]) : store(p, acc[r][m]);
         }
@@ -70,8 +70,8 @@ void depthwise_last(const ct::DepthwiseRun<T>& a) {
   constexpr int E = M < 4 ? M : 4;
   for (ct::index n = 0; n < a.line_count; ++n) {
     const ct::DepthwiseLine& line = a.lines[n];
-    for (ct::index q = a.begin; q < a.end;) {
-      if (q >= a.inner_begin && q + M <= a.inner_end) {
+    for (ct::index q = a.w.begin; q < a.w.end;) {
+      if (q >= a.w.inner_begin && q + M <= a.w.inner_end) {
         depthwise_tile<T, K, S, Forward, M, false>(a, line, q);
         q += M;
       } else {
@@ -92,21 +92,21 @@ inline void depthwise_any_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwise
   for (ct::index n = 0; n < line.count; ++n) {
     const ct::DepthwiseRow& row = a.rows[line.first + n];
     for (ct::index t = a.phase_taps[phase]; t < a.phase_taps[phase + 1]; ++t) {
-      const ct::index at = q * a.src_step + a.src_first + a.taps[t].column;
+      const ct::index at = q * a.w.src_step + a.w.src_first + a.taps[t].column;
       const V k = *reinterpret_cast<const V*>(a.weights + row.weights + a.taps[t].weight * a.channels + c);
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
-        const ct::index from = at + m * a.src_step;
-        if (!Edge || (from >= 0 && from < a.src_size))
-          acc[m] += *reinterpret_cast<const V*>(a.src + row.src + from * a.src_stride + c) * k;
+        const ct::index from = at + m * a.w.src_step;
+        if (!Edge || (from >= 0 && from < a.w.src_size))
+          acc[m] += *reinterpret_cast<const V*>(a.src + row.src + from * a.w.src_stride + c) * k;
       }
     }
   }
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) {
-    const ct::index to = (q + m) * a.phases + phase + a.dst_first;
-    if (!Edge || (to >= 0 && to < a.dst_size))
-      *reinterpret_cast<V*>(a.dst + line.dst + to * a.dst_stride + c) = acc[m];
+    const ct::index to = (q + m) * a.w.phases + phase + a.w.dst_first;
+    if (!Edge || (to >= 0 && to < a.w.dst_size))
+      *reinterpret_cast<V*>(a.dst + line.dst + to * a.w.dst_stride + c) = acc[m];
   }
 }
 
@@ -115,9 +115,9 @@ void depthwise_any(const ct::DepthwiseRun<T>& a) {
   using V = typename Simd<T>::Unaligned;
   constexpr int lanes = Simd<T>::lanes, M = 4;
   for (ct::index n = 0; n < a.line_count; ++n)
-    for (ct::index q = a.begin; q < a.end; q += M) {
-      const bool inner = q >= a.inner_begin && q + M <= a.inner_end;
-      for (ct::index phase = 0; phase < a.phases; ++phase) {
+    for (ct::index q = a.w.begin; q < a.w.end; q += M) {
+      const bool inner = q >= a.w.inner_begin && q + M <= a.w.inner_end;
+      for (ct::index phase = 0; phase < a.w.phases; ++phase) {
         const auto tile = [&](ct::index c, auto vector) {
           if (inner)
             depthwise_any_tile<T, decltype(vector), M, false>(a, a.lines[n], q, phase, c);

@@ -62,7 +62,7 @@ inline void depthwise_first_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
     const ct::DepthwiseRow& row = a.rows[line.first + n];
     const T* x = a.src + row.src;
     const T* w = a.weights + row.weights;
-    ct::index at = q * step + a.src_first;
+    ct::index at = q * step + a.w.src_first;
     // S taps: forward, one per phase on the same sources; adjoint, one per phase of the source.
     const auto taps = [&](int count) {
       Vec<T> source[V][step];
@@ -71,7 +71,7 @@ inline void depthwise_first_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 #pragma GCC unroll 8
         for (int r = 0; r < step; ++r) {
           const ct::index from = at + (v * step + r) * lanes;
-          source[v][r] = Edge ? load(x + from, inside<T>(from, a.src_size)) : load(x + from);
+          source[v][r] = Edge ? load(x + from, inside<T>(from, a.w.src_size)) : load(x + from);
         }
         split_phases<T, step>(source[v]);
       }
@@ -86,7 +86,7 @@ inline void depthwise_first_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
     for (ct::index j = 0; j < full; ++j, at += hop, w += S) taps(S);
     if (S > 1 && rest > 0) taps(int(rest));
   }
-  const ct::index to = q * phases + a.dst_first;
+  const ct::index to = q * phases + a.w.dst_first;
   T* dst = a.dst + line.dst;
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) {
@@ -95,7 +95,7 @@ inline void depthwise_first_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
     for (int r = 0; r < phases; ++r) {
       const ct::index o = to + (v * phases + r) * lanes;
       if constexpr (Edge)
-        store(dst + o, acc[v][r], inside<T>(o, a.dst_size));
+        store(dst + o, acc[v][r], inside<T>(o, a.w.dst_size));
       else
         store(dst + o, acc[v][r]);
     }
@@ -107,11 +107,11 @@ void depthwise_first(const ct::DepthwiseRun<T>& a) {
   constexpr int lanes = Simd<T>::lanes, V = S == 1 ? 4 : S == 2 ? 2 : 1;
   for (ct::index n = 0; n < a.line_count; ++n) {
     const ct::DepthwiseLine& line = a.lines[n];
-    for (ct::index q = a.begin; q < a.end;) {
-      if (q >= a.inner_begin && q + V * lanes <= a.inner_end) {
+    for (ct::index q = a.w.begin; q < a.w.end;) {
+      if (q >= a.w.inner_begin && q + V * lanes <= a.w.inner_end) {
         depthwise_first_tile<T, S, Forward, V, false>(a, line, q);
         q += V * lanes;
-      } else if (q >= a.inner_begin && q + lanes <= a.inner_end) {
+      } else if (q >= a.w.inner_begin && q + lanes <= a.w.inner_end) {
         depthwise_first_tile<T, S, Forward, 1, false>(a, line, q);
         q += lanes;
       } else {

@@ -19,8 +19,9 @@ struct TileColumn {
 
   void set(const ct::DepthwiseRun<T>& a, ct::index q) {
     for (int n = 0; n < groups * step; ++n)
-      loaded[n] = inside<T>(q * step + a.src_first + offset(n), a.src_size);
-    for (int n = 0; n < phases; ++n) stored[n] = inside<T>(q * phases + a.dst_first + n * lanes, a.dst_size);
+      loaded[n] = inside<T>(q * step + a.w.src_first + offset(n), a.w.src_size);
+    for (int n = 0; n < phases; ++n)
+      stored[n] = inside<T>(q * phases + a.w.dst_first + n * lanes, a.w.dst_size);
   }
 };
 
@@ -33,8 +34,8 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step, groups = Column::groups;
   constexpr int window = Forward ? groups : K, rows = (H - 1) * step + window;
   static const T zeros[K * S + step * lanes] = {};
-  const ct::index src_pitch = a.src_pitch, dst_pitch = a.dst_pitch, src_rows = a.src_rows;
-  const ct::index top = q_h * step + a.src_row_first - (Forward ? window - 1 : 0);
+  const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride, src_rows = a.h.src_size;
+  const ct::index top = q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
   Vec<T> acc[H * phases][phases];
   const Vec<T> bias = splat(*a.bias);
 #pragma GCC unroll 16
@@ -45,7 +46,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   for (ct::index n = 0; n < line.count; ++n) {
     const ct::DepthwiseRow& from = a.rows[line.first + n];
     const T* w = a.weights + from.weights;
-    const T* plane = a.src + from.src + q * step + a.src_first + top * src_pitch;
+    const T* plane = a.src + from.src + q * step + a.w.src_first + top * src_pitch;
 #pragma GCC unroll 16
     for (int m = 0; m < rows; ++m) {
       const int row = Forward ? rows - 1 - m : m;  // ascending taps
@@ -75,8 +76,8 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
     }
   }
 
-  const ct::index first = q_h * phases + a.dst_row_first, o = q * phases + a.dst_first;
-  const ct::index rows_left = a.dst_rows - first;
+  const ct::index first = q_h * phases + a.h.dst_first, o = q * phases + a.w.dst_first;
+  const ct::index rows_left = a.h.dst_size - first;
   T* dst = a.dst + line.dst + first * dst_pitch + o;
 #pragma GCC unroll 16
   for (int i = 0; i < H * phases; ++i, dst += dst_pitch) {
@@ -100,12 +101,12 @@ template <class T, int K, int S, bool Forward>
 void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(S, Forward);
   TileColumn<T, K, S, Forward> column = {};
-  ct::index known = a.begin - 1;
+  ct::index known = a.w.begin - 1;
   for (ct::index n = 0; n < a.line_count; ++n)
-    for (ct::index q_h = a.row_begin; q_h < a.row_end; q_h += H) {
-      const bool inner = q_h >= a.inner_row_begin && q_h + H <= a.inner_row_end;
-      for (ct::index q = a.begin; q < a.end; q += lanes)
-        if (inner && q >= a.inner_begin && q + lanes <= a.inner_end) {
+    for (ct::index q_h = a.h.begin; q_h < a.h.end; q_h += H) {
+      const bool inner = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;
+      for (ct::index q = a.w.begin; q < a.w.end; q += lanes)
+        if (inner && q >= a.w.inner_begin && q + lanes <= a.w.inner_end) {
           depthwise_plane_tile<T, K, S, Forward, H, false>(a, a.lines[n], q_h, q, column);
         } else {
           if (q != known) column.set(a, known = q);
