@@ -104,8 +104,7 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   const bool depthwise = src == 1 && dst == 1 && shape.groups > 1 && (planes || !shape.channels_first);
   const bool rows = rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3;
   // Lines of the source, for strides that do not make the window of a few destinations enormous.
-  const bool lines = shape.kind == Kind::adjoint && !(src == 1 && dst == 1 && shape.groups > 1) &&
-                     dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes &&
+  const bool lines = shape.kind == Kind::adjoint && dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes &&
                      shape.s[0] * shape.s[1] * shape.s[2] <= 4096 && shape.d[2] * shape.k[2] <= 4096;
   const bool groups = !depthwise && group_method_applies<T>(shape, path);
   if (!depthwise && !rows && !lines && !groups) {

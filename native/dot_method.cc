@@ -2,7 +2,8 @@
 // Vectors lie along the source instead: neighbouring taps of w and the source channels are one run of
 // channels-last memory, and a destination is a sum of dot products of such runs with the weights.
 //
-// A task copies the source window of a box of destinations, with zeros around the array.
+// A task computes a box of destinations. It copies their source window, with zeros around the array, unless
+// the window is inside and in the right order.
 #include <algorithm>
 
 #include "method.h"
@@ -74,6 +75,20 @@ class DotMethod final : public Method<T> {
     return blocks;
   }
 
+  // The sources of a box: where they lie, or a copy.
+  Window<T> window(const Context& ctx, index channel, const Box& box) const {
+    const View<const T>& from = ctx.call->src;
+    const index src = shape_.src_channels();
+    // Vectors read behind the last run, if it is not made of whole ones.
+    bool in_place = length_ % table_.lanes == 0 && from.stride[2] == src && (src == 1 || from.stride_c == 1);
+    for (int a = 0; a < kAxes; ++a) in_place = in_place && box.lo[a] >= 0 && box.hi[a] <= from.size[a];
+    if (in_place) return whole_array(from, channel);
+    const index elements = window_elements(ctx.blocks);
+    T* const memory = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
+    std::fill_n(memory + elements - 64, 64, T(0));
+    return copy_window(table_, from, channel, src, box, src, memory);
+  }
+
   static void run_task(void* context, index task) {
     const Context& ctx = *static_cast<const Context*>(context);
     const DotMethod& self = *ctx.self;
@@ -82,11 +97,7 @@ class DotMethod final : public Method<T> {
     const index src = shape.src_channels(), dst = shape.dst_channels(), lanes = self.table_.lanes;
     const index group = task % shape.groups;
     const Box box = ctx.blocks.box(task / shape.groups);
-    const index elements = self.window_elements(ctx.blocks);
-    T* const memory = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
-    std::fill_n(memory + elements - 64, 64, T(0));  // vectors may read behind the last run
-    const Window<T> window =
-        copy_window(self.table_, call.src, group * src, src, ctx.blocks.reached(box, kPadded), src, memory);
+    const Window<T> window = self.window(ctx, group * src, ctx.blocks.reached(box, kPadded));
 
     std::vector<index> offsets;
     for (index d = 0; d < shape.k[0]; ++d)

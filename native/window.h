@@ -150,7 +150,7 @@ Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channe
         T* const row = to + before * pitch;
         clear(to, before * pitch);
         clear(row + count * pitch, (width - before - count) * pitch);
-        if (a.stride_c == 1 && a.stride[2] == channels && pitch == channels) {
+        if ((a.stride_c == 1 || channels == 1) && a.stride[2] == channels && pitch == channels) {
           table.pad_rows(from, 0, 1, 0, count * channels, 0, row, 0);
         } else if (a.stride_c == 1) {
           table.pad_rows(from, a.stride[2], count, 0, channels, pitch - channels, row, pitch);

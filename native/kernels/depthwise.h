@@ -82,54 +82,91 @@ void depthwise_last(const ct::DepthwiseRun<T>& a) {
   }
 }
 
-// Any kernel, stride and dilation, and fewer channels than a vector has lanes.
-template <class T, class V, int M, bool Edge>
+// Any kernel, stride and dilation, and fewer channels than a vector has lanes: M neighbouring q of N vectors
+// of channels, the last of which begins `last` behind c.
+template <class T, class V, int N, int M, bool Edge>
 inline void depthwise_any_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q,
-                               ct::index phase, ct::index c) {
-  V acc[M];
+                               ct::index phase, ct::index c, ct::index last) {
+  constexpr ct::index cache_line = 64, lanes = Simd<T>::lanes;
+  const auto from = [last](const T* p, int n) {
+    return *reinterpret_cast<const V*>(p + (n < N - 1 ? n * lanes : last));
+  };
+  V acc[N][M];
+#pragma GCC unroll 2
+  for (int n = 0; n < N; ++n)
 #pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) acc[m] = *reinterpret_cast<const V*>(a.bias + c);
-  for (ct::index n = 0; n < line.count; ++n) {
-    const ct::DepthwiseRow& row = a.rows[line.first + n];
-    for (ct::index t = a.phase_taps[phase]; t < a.phase_taps[phase + 1]; ++t) {
-      const ct::index at = q * a.w.src_step + a.w.src_first + a.taps[t].column;
-      const V k = *reinterpret_cast<const V*>(a.weights + row.weights + a.taps[t].weight * a.channels + c);
+    for (int m = 0; m < M; ++m) acc[n][m] = from(a.bias + c, n);
+  const ct::index hop = a.w.src_step * a.w.src_stride, column = q * a.w.src_step + a.w.src_first;
+  const ct::DepthwiseTap* const taps = a.taps + a.phase_taps[phase];
+  const ct::index count = a.phase_taps[phase + 1] - a.phase_taps[phase];
+  // Several walks through long rows hide from the processor what comes next, so every tap fetches a part of
+  // the row after the next one.
+  const bool fetches = !Edge && count >= 16 && a.channels <= N * lanes;
+  const ct::index ahead =
+      fetches ? (M * hop * ct::index(sizeof(T)) + cache_line * count - 1) / (cache_line * count) : 0;
+  for (ct::index r = 0; r < line.count; ++r) {
+    const ct::DepthwiseRow* const row = a.rows + line.first + r;
+    const T* const x = a.src + row->src + column * a.w.src_stride + c;
+    const T* const w = a.weights + row->weights + c;
+    const ct::index below = row[r + 2 < line.count ? 2 : 0].src - row->src;
+    const char* next = reinterpret_cast<const char*>(x + below);
+    for (ct::index t = 0; t < count; ++t) {
+      for (ct::index i = 0; i < ahead; ++i, next += cache_line) __builtin_prefetch(next, 0, 2);
+      const T* const source = x + taps[t].column * a.w.src_stride;
+      const T* const weight = w + taps[t].weight * a.channels;
+#pragma GCC unroll 2
+      for (int n = 0; n < N; ++n) {
+        const V k = from(weight, n);
 #pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) {
-        const ct::index from = at + m * a.w.src_step;
-        if (!Edge || (from >= 0 && from < a.w.src_size))
-          acc[m] += *reinterpret_cast<const V*>(a.src + row.src + from * a.w.src_stride + c) * k;
+        for (int m = 0; m < M; ++m) {
+          const ct::index at = column + taps[t].column + m * a.w.src_step;
+          if (!Edge || (at >= 0 && at < a.w.src_size)) acc[n][m] += from(source + m * hop, n) * k;
+        }
       }
     }
   }
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) {
     const ct::index to = (q + m) * a.w.phases + phase + a.w.dst_first;
-    if (!Edge || (to >= 0 && to < a.w.dst_size))
-      *reinterpret_cast<V*>(a.dst + line.dst + to * a.w.dst_stride + c) = acc[m];
+    if (Edge && (to < 0 || to >= a.w.dst_size)) continue;
+    T* const dst = a.dst + line.dst + to * a.w.dst_stride + c;
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) *reinterpret_cast<V*>(dst + (n < N - 1 ? n * lanes : last)) = acc[n][m];
+  }
+}
+
+// All channels of a tile.
+template <class T, int M, bool Edge>
+inline void depthwise_any_channels(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q,
+                                   ct::index phase) {
+  using V = typename Simd<T>::Unaligned;
+  constexpr ct::index lanes = Simd<T>::lanes;
+  if (a.channels < lanes) {
+    for (ct::index c = 0; c < a.channels; ++c) depthwise_any_tile<T, T, 1, M, Edge>(a, line, q, phase, c, 0);
+    return;
+  }
+  // The last vector ends at the last channel; what it shares with its neighbour is the same twice.
+  for (ct::index c = a.channel_begin; c < a.channel_end; c += 2 * lanes) {
+    const ct::index left = a.channel_end - c;
+    if (left > lanes)
+      depthwise_any_tile<T, V, 2, M, Edge>(a, line, q, phase, c, left < 2 * lanes ? left - lanes : lanes);
+    else
+      depthwise_any_tile<T, V, 1, M, Edge>(a, line, q, phase, a.channel_end - lanes, 0);
   }
 }
 
 template <class T>
 void depthwise_any(const ct::DepthwiseRun<T>& a) {
-  using V = typename Simd<T>::Unaligned;
-  constexpr int lanes = Simd<T>::lanes, M = 4;
+  constexpr int M = kRegisters == 32 ? 8 : 4, E = 4;
   for (ct::index n = 0; n < a.line_count; ++n)
-    for (ct::index q = a.w.begin; q < a.w.end; q += M) {
+    for (ct::index q = a.w.begin; q < a.w.end;) {
       const bool inner = q >= a.w.inner_begin && q + M <= a.w.inner_end;
-      for (ct::index phase = 0; phase < a.w.phases; ++phase) {
-        const auto tile = [&](ct::index c, auto vector) {
-          if (inner)
-            depthwise_any_tile<T, decltype(vector), M, false>(a, a.lines[n], q, phase, c);
-          else
-            depthwise_any_tile<T, decltype(vector), M, true>(a, a.lines[n], q, phase, c);
-        };
-        if (a.channels < lanes)
-          for (ct::index c = 0; c < a.channels; ++c) tile(c, T());
+      for (ct::index phase = 0; phase < a.w.phases; ++phase)
+        if (inner)
+          depthwise_any_channels<T, M, false>(a, a.lines[n], q, phase);
         else
-          for (ct::index c = a.channel_begin; c < a.channel_end; c += lanes)
-            tile(c + lanes > a.channel_end ? a.channel_end - lanes : c, V());
-      }
+          depthwise_any_channels<T, E, true>(a, a.lines[n], q, phase);
+      q += inner ? M : E;
     }
 }
 

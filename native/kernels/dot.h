@@ -8,7 +8,7 @@ namespace {
 
 // Destinations at once: their sums and the weights fit the registers.
 constexpr int dot_positions(int n) {
-  return kRegisters == 32 ? (n == 1 ? 8 : n == 2 ? 6 : 4) : n == 1 ? 6 : 4;
+  return kRegisters == 32 ? (n == 1 ? 16 : n == 2 ? 8 : 4) : n == 1 ? 8 : 4;
 }
 
 template <class T>
@@ -35,7 +35,7 @@ inline void dot_tile(const ct::DotTile<T>& a, const T* src, T* dst) {
       Vec<T> k[N];
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) k[n] = load(w + n * lanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int m = 0; m < M; ++m) {
         const Vec<T> row = load(x + m * step);
 #pragma GCC unroll 4
@@ -48,7 +48,7 @@ inline void dot_tile(const ct::DotTile<T>& a, const T* src, T* dst) {
       Vec<T> k[N];
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) k[n] = load(w + n * lanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int m = 0; m < M; ++m) {
         const Vec<T> row = (Vec<T>)((Mask)load(x + m * step) & inside);
 #pragma GCC unroll 4
@@ -57,18 +57,24 @@ inline void dot_tile(const ct::DotTile<T>& a, const T* src, T* dst) {
       w += N * lanes;
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
     for (int n = 0; n < N; ++n) dst[m * a.dst_step + n * a.dst_stride_c] = sum_of<T>(acc[m][n]) + a.bias[n];
 }
 
+// From position p on; what does not fill a tile takes smaller ones.
+template <class T, int N, int M>
+void dot_positions_from(const ct::DotTile<T>& a, ct::index p) {
+  for (; p + M <= a.positions; p += M) dot_tile<T, N, M>(a, a.src + p * a.src_step, a.dst + p * a.dst_step);
+  if constexpr (M > 1) {
+    if (p < a.positions) dot_positions_from<T, N, M / 2>(a, p);
+  }
+}
+
 template <class T, int N>
 void dot_kernel(const ct::DotTile<T>& a) {
-  constexpr int M = dot_positions(N);
-  ct::index p = 0;
-  for (; p + M <= a.positions; p += M) dot_tile<T, N, M>(a, a.src + p * a.src_step, a.dst + p * a.dst_step);
-  for (; p < a.positions; ++p) dot_tile<T, N, 1>(a, a.src + p * a.src_step, a.dst + p * a.dst_step);
+  dot_positions_from<T, N, dot_positions(N)>(a, 0);
 }
 
 }  // namespace
