@@ -210,6 +210,7 @@ struct DotTile {
   index src_step, positions;
   index runs, vectors;  // whole vectors of a run
   index last;           // elements of a run behind them
+  index next;           // vectors from one position to the next, if those are shared and whole; else 0
   const index* src_offset;
   const T* weights;  // packed: (run, vector, n, lane), zeros behind the last element
   const T* bias;

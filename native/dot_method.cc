@@ -44,6 +44,7 @@ class DotMethod final : public Method<T> {
 
   index workspace_bytes(const Call<T>& call) const override {
     const Blocks blocks = schedule(call);
+    if (all_in_place(call)) return 0;
     return workers(call.threads, tasks(blocks)) * window_elements(blocks) * index(sizeof(T));
   }
 
@@ -68,11 +69,28 @@ class DotMethod final : public Method<T> {
     Blocks blocks(call.src.n, call.axes);
     blocks.batch = 1;
     const index wanted = call.threads == 1 ? 1 : 4 * workers(call.threads, INT64_MAX);
-    while ((window_elements(blocks) * index(sizeof(T)) > block_budget() ||
+    // Windows that are read where they lie may be large.
+    const bool copied = !all_in_place(call);
+    while (((copied && window_elements(blocks) * index(sizeof(T)) > block_budget()) ||
             (tasks(blocks) < wanted && blocks.x_positions() > 64)) &&
            blocks.halve()) {
     }
     return blocks;
+  }
+
+  // Whether the kernel may read a box of the sources where it lies: it reads behind the last run, if that is
+  // not made of whole vectors.
+  bool in_place(const View<const T>& src, const Box& box) const {
+    bool inside = true;
+    for (int a = 0; a < kAxes; ++a) inside = inside && box.lo[a] >= 0 && box.hi[a] <= src.size[a];
+    const index channels = shape_.src_channels();
+    return inside && length_ % table_.lanes == 0 && src.stride[2] == channels &&
+           (channels == 1 || src.stride_c == 1);
+  }
+
+  bool all_in_place(const Call<T>& call) const {
+    const Blocks whole(call.src.n, call.axes);
+    return in_place(call.src, whole.reached(whole.box(0), kPadded));
   }
 
   // The sources of a box: where they lie, or a copy.
@@ -114,6 +132,8 @@ class DotMethod final : public Method<T> {
     tile.runs = self.runs_;
     tile.vectors = self.length_ / lanes;
     tile.last = self.length_ % lanes;
+    tile.next =
+        tile.src_step % lanes == 0 && tile.src_step / lanes < tile.vectors ? tile.src_step / lanes : 0;
     tile.src_offset = offsets.data();
     tile.weights = self.weights_.data() + group * self.group_weights_;
     tile.bias = bias;

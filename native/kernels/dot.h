@@ -31,20 +31,41 @@ inline void dot_tile(const ct::DotTile<T>& a, const T* src, T* dst) {
   const ct::index step = a.src_step;
   for (ct::index r = 0; r < a.runs; ++r) {
     const T* x = src + a.src_offset[r];
-    for (ct::index v = a.vectors; v > 0; --v) {
+    // Into the second cache: M walks at once hide from the processor what comes next.
+    const ct::index ahead = a.src_offset[r + 8 < a.runs ? r + 8 : r] - a.src_offset[r];
+    const auto add = [&](ct::index v) {
       Vec<T> k[N];
 #pragma GCC unroll 4
-      for (int n = 0; n < N; ++n) k[n] = load(w + n * lanes);
+      for (int n = 0; n < N; ++n) k[n] = load(w + (v * N + n) * lanes);
 #pragma GCC unroll 16
       for (int m = 0; m < M; ++m) {
-        const Vec<T> row = load(x + m * step);
+        const Vec<T> row = load(x + v * lanes + m * step);
 #pragma GCC unroll 4
         for (int n = 0; n < N; ++n) acc[m][n] += row * k[n];
       }
-      x += lanes;
-      w += N * lanes;
+    };
+    if (N > 1 || a.next == 0) {
+      for (ct::index v = 0; v < a.vectors; ++v) add(v);
+    } else {
+      for (ct::index block = 0; block < a.vectors; block += 2 * a.next)
+        for (ct::index v = block; v < a.vectors && v < block + a.next; ++v) {
+          if (v + a.next >= a.vectors) {
+            add(v);
+            continue;
+          }
+          const Vec<T> k = load(w + v * lanes), after = load(w + (v + a.next) * lanes);
+#pragma GCC unroll 17
+          for (int m = 0; m <= M; ++m) {
+            const Vec<T> row = load(x + v * lanes + m * step);
+            __builtin_prefetch(x + ahead + v * lanes + m * step, 0, 2);
+            if (m < M) acc[m][0] += row * k;
+            if (m > 0) acc[m - 1][0] += row * after;
+          }
+        }
     }
+    w += a.vectors * N * lanes;
     if (a.last) {  // what lies behind the run must not count, even if it is not finite
+      x += a.vectors * lanes;
       Vec<T> k[N];
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) k[n] = load(w + n * lanes);

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import convtranspose
-from convtranspose import reference
+from convtranspose import plans, reference
 
 # What kernels exist for, and what falls to the general ones: a gap, no overlap, dilation, other axes.
 KERNELS = [
@@ -24,6 +24,8 @@ KERNELS = [
     ((2, 3), 2, (1, 3)),
     ((3, 4, 4), (1, 2, 2), 1),
     ((2, 3, 3), (3, 1, 1), (2, 1, 1)),
+    ((2, 32), (1, 16), 1),
+    ((35,), 12, 1),
 ]
 PADDINGS = ["valid", "same", "wide", "deep"]
 
@@ -123,6 +125,26 @@ def test_the_workspace_is_small(path, layout, channels):
     assert "depthwise" in plan.explain(shape)
     arrays = 4 * (int(np.prod(shape)) + int(np.prod(plan.output_shape(shape))) + w.size)
     assert plan.workspace_bytes(shape) < arrays / 4
+
+
+def test_large_windows_are_read_where_they_lie(path):
+    """The adjoint of an upsampling: inside of the array nothing is copied, and borders give the same bits."""
+    rng = np.random.default_rng(8)
+    w = rng.standard_normal((32, 32, 1, 3)).astype("float32")
+    layer = {"strides": 16, "groups": 3, "data_format": "channels_first"}
+    y = rng.standard_normal((1, 3, 9 * 16 + 16, 7 * 16 + 16)).astype("float32")
+    inside = plans.Plan("adjoint", w, convtranspose.plan(w, padding="valid", **layer).options)
+    assert "dot method" in inside.explain(y.shape)
+    assert inside.workspace_bytes(y.shape) == 0
+    want = inside(y)
+    np.testing.assert_allclose(
+        want, reference.conv(y.astype("float64"), w.astype("float64"), (9, 7), **layer), rtol=0, atol=2e-4
+    )
+    inner = y[:, :, 16:-16, 16:-16]  # needs copies now, of windows that lose what is zero in the other
+    zeros = np.zeros_like(y)
+    zeros[:, :, 16:-16, 16:-16] = inner
+    bordered = convtranspose.conv(inner, w, **(layer | {"padding": ((16, 16), (16, 16))}))
+    assert bordered.tobytes() == inside(zeros).tobytes()
 
 
 @pytest.mark.parametrize("channels", [2, 3])
