@@ -82,8 +82,10 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const Weights<T>& kernel, co
   packing_.shape = shape;
   packing_.table = &kernels<T>(path);
   taps_ = shape.taps();
-  for (int a = 0; a < kAxes; ++a)
+  for (int a = 0; a < kAxes; ++a) {
     packing_.classes[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
+    packing_.residues[a] = classify(Kind::forward, shape.k[a], shape.s[a], shape.d[a]);
+  }
   packing_.src_channels = shape.src_channels();
   packing_.dst_channels = shape.dst_channels();
 
@@ -115,13 +117,7 @@ const T* ChannelMethod<T>::weights() const {
 template <class T>
 void ChannelMethod<T>::pack_all(const Weights<T>& kernel) const {
   weights_ = Buffer<T>(packing_.group_weights * packing_.shape.groups);
-  std::vector<index> order;  // of the taps
-  for (const AxisClass& cd : packing_.classes[0])
-    for (const AxisClass& ch : packing_.classes[1])
-      for (const AxisClass& cw : packing_.classes[2])
-        for (const AxisTap& td : cd.taps)
-          for (const AxisTap& th : ch.taps)
-            for (const AxisTap& tw : cw.taps) order.push_back(packing_.tap(td, th, tw));
+  const std::vector<index> order = packing_.order();
   struct Packing {
     const ChannelMethod* self;
     const Weights<T>& kernel;

@@ -92,9 +92,10 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
 
   // The row method reads its source as rows of neighbours, which the strides of an adjoint break up, and
   // keeps a row per phase, which strides far beyond any kernel would make too many.
-  const bool rows_fit = shape.kind == Kind::forward && shape.s[0] * shape.s[1] * shape.s[2] <= 4096;
+  const bool few_phases = shape.s[0] * shape.s[1] * shape.s[2] <= 4096;
+  const bool rows_fit = shape.kind == Kind::forward && few_phases;
   const index vectors = (dst + lanes - 1) / lanes;
-  if (shape.algorithm == Algorithm::winograd && rows_fit) {
+  if (shape.algorithm == Algorithm::winograd && few_phases) {
     reason = "the Winograd form was asked for";
     return make_channel_method(shape, given, path, use);
   }
@@ -105,7 +106,7 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   const bool rows = rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3;
   // Lines of the source, for strides that do not make the window of a few destinations enormous.
   const bool lines = shape.kind == Kind::adjoint && dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes &&
-                     shape.s[0] * shape.s[1] * shape.s[2] <= 4096 && shape.d[2] * shape.k[2] <= 4096;
+                     few_phases && shape.d[2] * shape.k[2] <= 4096;
   const bool groups = !depthwise && group_method_applies<T>(shape, path);
   if (!depthwise && !rows && !lines && !groups) {
     reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);

@@ -5,7 +5,7 @@
 
 namespace ct {
 
-// Transformed weights: group, panel, class (d, h, w), product, source channel, lane.
+// Transformed weights: group, panel, class (d, h, w), point, part of its sum, source channel, lane.
 template <class T>
 struct Winograd<T>::Weights {
   index group = 0;             // elements per group
@@ -33,7 +33,29 @@ bool Winograd<T>::pays(const Call<T>& call) const {
 
 namespace {
 
-// The points of a combination of forms, and the parts of long phases that meet a point: the order of the
+// A part of a sum: some taps of a class, and which source of the points they meet.
+struct Part {
+  const AxisClass* cls;
+  int source, number;
+  int taps() const { return int(cls->taps.size()); }
+};
+
+// What a destination of a class sums up along one axis.
+template <class T>
+std::vector<Part> list_parts(const ChannelPacking<T>& packing, int axis, const WinogradForm& form, int cls) {
+  std::vector<Part> out;
+  int source = 0;
+  for (const AxisClass& c : packing.residues[axis]) {
+    const int taps = int(c.taps.size());
+    if (!taps || (packing.shape.kind == Kind::forward && &c != &packing.residues[axis][std::size_t(cls)]))
+      continue;
+    for (int n = 0; n < form.parts(taps); ++n) out.push_back({&c, source, n});
+    ++source;
+  }
+  return out;
+}
+
+// The points of a combination of forms, and the parts of the sums that meet a point: the order of the
 // weights.
 template <class Visit>
 void each_point(const WinogradForm* const (&form)[kAxes], Visit visit) {
@@ -43,45 +65,42 @@ void each_point(const WinogradForm* const (&form)[kAxes], Visit visit) {
       for (p[2] = 0; p[2] < form[2]->points; ++p[2]) visit(p);
 }
 template <class Visit>
-void each_part(const WinogradForm* const (&form)[kAxes], const int (&taps)[kAxes], const int (&point)[kAxes],
-               Visit visit) {
-  const auto meets = [&](int a, int part) { return form[a]->meets(taps[a], part, point[a]); };
-  int p[kAxes], parts[kAxes];
-  for (int a = 0; a < kAxes; ++a) parts[a] = form[a]->parts(taps[a]);
-  for (p[0] = 0; p[0] < parts[0]; ++p[0])
-    for (p[1] = 0; p[1] < parts[1]; ++p[1])
-      for (p[2] = 0; p[2] < parts[2]; ++p[2])
-        if (meets(0, p[0]) && meets(1, p[1]) && meets(2, p[2])) visit(p);
+void each_part(const WinogradForm* const (&form)[kAxes], const std::vector<Part> (&parts)[kAxes],
+               const int (&point)[kAxes], Visit visit) {
+  const auto meets = [&](int a, const Part& p) { return form[a]->meets(p.taps(), p.number, point[a]); };
+  for (const Part& d : parts[0])
+    for (const Part& h : parts[1])
+      for (const Part& w : parts[2])
+        if (meets(0, d) && meets(1, h) && meets(2, w)) {
+          const Part* const part[kAxes] = {&d, &h, &w};
+          visit(part);
+        }
 }
 
-// G times the taps of one combination of classes, one product after the other.
+// G times the taps of a part, for one point. place: where the packing has the taps of the kernel.
 template <class T>
-void transform_weights(const KernelTable<T>& table, const WinogradForm* const (&form)[kAxes],
-                       const int (&taps)[kAxes], const T* from, index slice, T* to) {
+void transform_weights(const ChannelPacking<T>& packing, const WinogradForm* const (&form)[kAxes],
+                       const int (&point)[kAxes], const Part* const (&part)[kAxes],
+                       const std::vector<index>& place, const T* from, index slice, T* to) {
   constexpr int most = kWinogradMostTaps * kWinogradMostTaps * kWinogradMostTaps;
   const T* tap[most];
   double factor[most];
-  const auto transform = [&](const int (&point)[kAxes], const int (&part)[kAxes]) {
-    int begin[kAxes], end[kAxes], t[kAxes], terms = 0;
-    for (int a = 0; a < kAxes; ++a) form[a]->part(taps[a], part[a], begin[a], end[a]);
-    for (t[0] = end[0] - 1; t[0] >= begin[0]; --t[0])
-      for (t[1] = end[1] - 1; t[1] >= begin[1]; --t[1])
-        for (t[2] = end[2] - 1; t[2] >= begin[2]; --t[2]) {
-          // Samples rise where the shifts of the taps fall.
-          index at = 0;
-          factor[terms] = 1;
-          for (int a = 0; a < kAxes; ++a) {
-            at = at * taps[a] + taps[a] - 1 - t[a];
-            factor[terms] *= form[a]->weight(point[a], t[a] - begin[a]);
-          }
-          tap[terms] = from + at * slice;
-          if (factor[terms]) ++terms;
-        }
-    table.combine(tap, factor, terms, slice, to);
-    to += slice;
+  int begin[kAxes], end[kAxes], t[kAxes], terms = 0;
+  for (int a = 0; a < kAxes; ++a) form[a]->part(part[a]->taps(), part[a]->number, begin[a], end[a]);
+  // Samples rise where the shifts of the taps fall, in the adjoint where they rise.
+  const auto at = [&](int a) -> const AxisTap& {
+    const int n = packing.shape.kind == Kind::forward ? part[a]->taps() - 1 - t[a] : t[a];
+    return part[a]->cls->taps[std::size_t(n)];
   };
-  each_point(form,
-             [&](auto& point) { each_part(form, taps, point, [&](auto& part) { transform(point, part); }); });
+  for (t[0] = begin[0]; t[0] < end[0]; ++t[0])
+    for (t[1] = begin[1]; t[1] < end[1]; ++t[1])
+      for (t[2] = begin[2]; t[2] < end[2]; ++t[2]) {
+        factor[terms] = 1;
+        for (int a = 0; a < kAxes; ++a) factor[terms] *= form[a]->weight(point[a], t[a] - begin[a]);
+        tap[terms] = from + place[std::size_t(packing.tap(at(0), at(1), at(2)))] * slice;
+        if (factor[terms]) ++terms;
+      }
+  packing.table->combine(tap, factor, terms, slice, to);
 }
 
 }  // namespace
@@ -97,27 +116,26 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
 
   const ChannelPacking<T>& p = packing_;
   auto made = std::make_shared<Weights>();
-  index products = 0;
   const auto each_class = [&](auto&& visit) {
-    for (const AxisClass& d : p.classes[0])
-      for (const AxisClass& h : p.classes[1])
-        for (const AxisClass& w : p.classes[2]) {
-          const AxisClass* const classes[kAxes] = {&d, &h, &w};
+    for (std::size_t d = 0; d < p.classes[0].size(); ++d)
+      for (std::size_t h = 0; h < p.classes[1].size(); ++h)
+        for (std::size_t w = 0; w < p.classes[2].size(); ++w) {
+          const std::size_t cls[kAxes] = {d, h, w};
           const WinogradForm* form[kAxes];
-          int taps[kAxes];
-          index all = 1, here = 1;
+          std::vector<Part> parts[kAxes];
           for (int a = 0; a < kAxes; ++a) {
-            taps[a] = int(classes[a]->taps.size());
-            form[a] = &kWinogradForms[choice.cut[a].form[taps[a]]];
-            all *= taps[a];
-            here *= form[a]->products(taps[a]);
+            const bool forward = p.shape.kind == Kind::forward;
+            const int taps = forward ? int(p.residues[a][cls[a]].taps.size()) : most_taps(p.residues[a]);
+            form[a] = &kWinogradForms[choice.cut[a].form[taps]];
+            parts[a] = list_parts(p, a, *form[a], int(cls[a]));
           }
-          visit(form, taps, all, all ? here : 0);
+          visit(form, parts);
         }
   };
-  each_class([&](auto&, auto&, index, index here) {
+  index products = 0;
+  each_class([&](auto& form, auto& parts) {
     made->classes.push_back(products);
-    products += here;
+    each_point(form, [&](auto& point) { each_part(form, parts, point, [&](auto&) { ++products; }); });
   });
   for (const Panel& panel : p.panels) {
     made->panel.push_back(made->group);
@@ -125,16 +143,22 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
   }
   made->data = Buffer<T>(made->group * p.shape.groups);
 
+  std::vector<index> place(std::size_t(p.shape.taps()));
+  index at = 0;
+  for (const index tap : p.order()) place[std::size_t(tap)] = at++;
   const index panels = index(p.panels.size());
   auto pack = [&](index item) {
     const Panel& panel = p.panels[std::size_t(item % panels)];
     const index slice = p.src_channels * panel.vectors * p.table->lanes;
     const T* from = packed + item / panels * p.group_weights + panel.weights;
     T* to = made->data.data() + item / panels * made->group + made->panel[std::size_t(item % panels)];
-    each_class([&](auto& form, auto& taps, index all, index here) {
-      if (here) transform_weights<T>(*p.table, form, taps, from, slice, to);
-      from += all * slice;
-      to += here * slice;
+    each_class([&](auto& form, auto& parts) {
+      each_point(form, [&](auto& point) {
+        each_part(form, parts, point, [&](auto& part) {
+          transform_weights(p, form, point, part, place, from, slice, to);
+          to += slice;
+        });
+      });
     });
   };
   using Pack = decltype(pack);
@@ -155,6 +179,8 @@ struct Winograd<T>::Schedule {
   index batch_block, batch_blocks, passes, pass_run, pass_runs, panel_run, panel_runs, tasks;
   index rounded;          // source channels, rounded up to whole vectors
   index padded;           // the same, spread out for the cache
+  index pitch;            // the points of a tile: the channels of all sources, spread out
+  index sources;          // whose points are summed
   bool planar;            // destinations of a row leave a block together, transposed
   bool streams;           // destinations go around the caches
   bool copied;            // samples come from a copy of the block's window
@@ -175,9 +201,10 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
   s.streams = worth_streaming(call.dst, p.dst_channels);
   s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
-  s.passes = 1;
+  s.passes = s.sources = 1;
   for (int a = 0; a < kAxes; ++a) {
-    WinogradAxis& axis = s.axis[a] = winograd_axis(call.axes[a], p.classes[a], choice.cut[a]);
+    WinogradAxis& axis = s.axis[a] = winograd_axis(p.shape.kind, call.axes[a], p.residues[a], choice.cut[a]);
+    s.sources *= index(axis.sources.size());
     auto& groups = s.groups[a];
     if (a == 2 && s.planar) groups.resize(1);
     for (int variant = -1; variant < int(axis.variants.size()); ++variant) {
@@ -194,6 +221,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     s.block[a] = std::max(ceil_div(axis.extent, axis.unit), index(1)) * axis.unit;
   }
 
+  s.pitch = spread<T>(s.sources * s.rounded);
+
   // Tiles and points of the largest pass of a block.
   const auto count = [&] {
     index tiles = s.batch_block, points = s.batch_block, products = s.batch_block;
@@ -206,8 +235,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
         most = std::max(most, here * v.shape().points);
         all += here * v.shape().points;
         lo = std::min(lo, v.base);
-        hi = std::max(hi,
-                      v.base + s.axis[a].sample_step * ((here - 1) * v.shape().outputs + v.shape().points));
+        hi = std::max(hi, v.base + s.axis[a].reach +
+                              s.axis[a].sample_step * ((here - 1) * v.shape().outputs + v.shape().points));
       }
       tiles *= most_tiles;
       products *= most;
@@ -216,7 +245,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
       lines *= s.block[a] * (a == 2 ? s.axis[a].dst_step : 1);
     }
     s.window_elements = s.padded + (s.copied ? window : 0);
-    s.point_elements = points * s.padded;
+    s.point_elements = points * s.pitch;
     s.product_elements = products * 2 * lanes;
     s.line_elements = s.planar ? lines : 0;
     return tiles;
@@ -306,12 +335,13 @@ class Winograd<T>::Task {
     const Variant* variant[kAxes];
     index count[kAxes], grid[kAxes];  // of destinations, and with what later parts of long phases read
     index all;                        // of the grid, with the images
-    T* points;                        // (point, image, d, h, w, channel)
+    T* points;                        // (point, image, d, h, w, source, channel)
     index point_stride;
   };
 
   void copy_window();
   void transform(const Tiles& tiles);
+  void transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points);
   void multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
                 const T* weights);
   void restore(const Tiles& tiles, const Panel& panel, const Strand* const (&strand)[kAxes]);
@@ -399,8 +429,8 @@ void Winograd<T>::Task::copy_window() {
       if (!tiles) continue;
       const index from = v.base + axis.sample_step * first_[a];
       lo = std::min(lo, from);
-      hi = std::max(hi,
-                    from + axis.sample_step * ((tiles - 1) * v.shape().outputs + v.shape().points - 1) + 1);
+      hi = std::max(hi, from + axis.reach +
+                            axis.sample_step * ((tiles - 1) * v.shape().outputs + v.shape().points - 1) + 1);
     }
     window_lo_[a] = std::max<index>(lo, 0);
     size[a] = std::max<index>(std::min(hi, axis.src_size) - window_lo_[a], 0);
@@ -434,6 +464,17 @@ void Winograd<T>::Task::copy_window() {
 
 template <class T>
 void Winograd<T>::Task::transform(const Tiles& tiles) {
+  T* points = tiles.points;
+  for (const TileSource& d : plan_.axis[0].sources)
+    for (const TileSource& h : plan_.axis[1].sources)
+      for (const TileSource& w : plan_.axis[2].sources) {
+        transform(tiles, {&d, &h, &w}, points);
+        points += plan_.rounded;
+      }
+}
+
+template <class T>
+void Winograd<T>::Task::transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points) {
   WinogradInput<T> in;
   int input[kAxes];
   index samples[kAxes], step[kAxes];
@@ -445,7 +486,7 @@ void Winograd<T>::Task::transform(const Tiles& tiles) {
   in.depth = input[0];
   in.channels = plan_.rounded;
   in.point_stride = tiles.point_stride;
-  in.dst = tiles.points;
+  in.dst = points;
   const T* sample[kWinogradMostPoints * kWinogradMostPoints * kWinogradMostPoints];
   in.samples = sample;
   const auto kernel = table_.winograd_input[input[1]][input[2]];
@@ -454,7 +495,7 @@ void Winograd<T>::Task::transform(const Tiles& tiles) {
   index offset[kAxes][kWinogradMostPoints];
   const auto place = [&](int a, index t) {
     const Variant& v = *tiles.variant[a];
-    index at = v.base + step[a] * (first_[a] + t * v.shape().outputs);
+    index at = v.base + source[a]->offset + step[a] * (first_[a] + t * v.shape().outputs);
     for (index n = 0; n < samples[a]; ++n, at += step[a])
       offset[a][n] =
           at < 0 || at >= plan_.axis[a].src_size ? kOutside : (at - window_lo_[a]) * sample_stride_[a];
@@ -465,7 +506,7 @@ void Winograd<T>::Task::transform(const Tiles& tiles) {
       place(0, d);
       for (index h = 0; h < tiles.grid[1]; ++h) {
         place(1, h);
-        for (index w = 0; w < tiles.grid[2]; ++w, in.dst += plan_.padded) {
+        for (index w = 0; w < tiles.grid[2]; ++w, in.dst += plan_.pitch) {
           place(2, w);
           const T** next = sample;
           for (index sd = 0; sd < samples[0]; ++sd)
@@ -504,17 +545,19 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
   };
 
   const WinogradForm* form[kAxes];
-  int taps[kAxes];
-  index shift[kAxes];
-  for (int a = 0; a < kAxes; ++a) {
+  std::vector<Part> parts[kAxes];
+  // From one part to the next, and from one source to the next.
+  index part_step[kAxes], source_step = plan_.rounded, tile_step = plan_.pitch, source_steps[kAxes];
+  for (int a = kAxes - 1; a >= 0; --a) {
     form[a] = &tiles.variant[a]->shape();
-    taps[a] = int(p_.classes[a][std::size_t(strand[a]->cls)].taps.size());
-    shift[a] = form[a]->shift() * plan_.padded;
+    parts[a] = list_parts(p_, a, *form[a], strand[a]->cls);
+    part_step[a] = form[a]->shift() * tile_step;
+    source_steps[a] = source_step;
+    tile_step *= grid[a];
+    source_step *= index(plan_.axis[a].sources.size());
   }
-  shift[1] *= grid[2];
-  shift[0] *= grid[1] * grid[2];
   ChannelTile<T> product;
-  product.src_stride = plan_.padded;
+  product.src_stride = plan_.pitch;
   product.channels = p_.src_channels;
   product.bias = zeros;
   product.dst_stride_c = 1;
@@ -524,9 +567,12 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
   each_point(form, [&](auto& point) {
     src_offset_.clear();
     weight_offset_.clear();
-    each_part(form, taps, point, [&](auto& part) {
+    each_part(form, parts, point, [&](auto& part) {
       weight_offset_.push_back(index(src_offset_.size()) * slice);
-      src_offset_.push_back(part[0] * shift[0] + part[1] * shift[1] + part[2] * shift[2]);
+      index offset = 0;
+      for (int a = 0; a < kAxes; ++a)
+        offset += part[a]->number * part_step[a] + part[a]->source * source_steps[a];
+      src_offset_.push_back(offset);
     });
     product.taps = index(src_offset_.size());
     product.src_offset = src_offset_.data();
@@ -536,7 +582,7 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
     for (index r = 0; r < runs; ++r) {
       const index begin = first + start(r);
       for (index t = 0; t < run; t += micro) {
-        product.src = tiles.points + (begin + t) * plan_.padded;
+        product.src = tiles.points + (begin + t) * plan_.pitch;
         product.dst = products_ + (begin + t) * width;
         table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1](product);
       }
@@ -709,7 +755,7 @@ void Winograd<T>::Task::run_pass(index number) {
       factor *= tiles.variant[a]->shape().points;
     }
     tiles.points = points;
-    tiles.point_stride = tiles.all * plan_.padded;
+    tiles.point_stride = tiles.all * plan_.pitch;
     points += factor * tiles.point_stride;
     transform(tiles);
     all.push_back(tiles);
@@ -743,11 +789,13 @@ std::string Winograd<T>::explain(const Call<T>& call) const {
   std::string forms;
   for (int a = 0; a < kAxes; ++a) {
     std::vector<std::string> names;
-    const WinogradAxis axis = winograd_axis(call.axes[a], packing_.classes[a], chosen.cut[a]);
+    const WinogradAxis axis =
+        winograd_axis(packing_.shape.kind, call.axes[a], packing_.residues[a], chosen.cut[a]);
     for (const Strand& s : axis.strands) {
       if (s.variant < 0) continue;
       const WinogradForm& form = axis.variants[std::size_t(s.variant)].shape();
-      const int parts = form.parts(int(packing_.classes[a][std::size_t(s.cls)].taps.size()));
+      int parts = 1;
+      for (const Part& p : list_parts(packing_, a, form, s.cls)) parts = std::max(parts, p.number + 1);
       if (form.input == kPlain) continue;
       const std::string name = (parts > 1 ? std::to_string(parts) + " parts of " : "") + form.name;
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);

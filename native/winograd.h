@@ -1,5 +1,5 @@
-// The channel method with fewer multiplications: the phases of a transposed convolution by the minimal
-// filters of winograd_forms.h, nested along the axes.
+// The channel method with fewer multiplications: the phases of a transposed convolution, or those that its
+// adjoint sums up, by the minimal filters of winograd_forms.h, nested along the axes.
 //
 // A task takes one block of destinations. For each variant of alignments (winograd_axis.h) it transforms the
 // samples to points, multiplies the points of all tiles with the transformed weights by the micro-kernels of
@@ -28,7 +28,8 @@ template <class T>
 struct ChannelPacking {
   Shape shape;
   const KernelTable<T>* table;
-  std::vector<AxisClass> classes[kAxes];
+  std::vector<AxisClass> classes[kAxes];   // of destinations
+  std::vector<AxisClass> residues[kAxes];  // the taps by residues of the stride; forward, the same
   std::vector<Panel> panels;
   index src_channels, dst_channels;  // per group
   index group_weights;               // elements per group
@@ -42,6 +43,17 @@ struct ChannelPacking {
   // Which slice of the kernel.
   index tap(const AxisTap& d, const AxisTap& h, const AxisTap& w) const {
     return (d.kernel_index * shape.k[1] + h.kernel_index) * shape.k[2] + w.kernel_index;
+  }
+  // The slices in packing order.
+  std::vector<index> order() const {
+    std::vector<index> taps;
+    for (const AxisClass& cd : classes[0])
+      for (const AxisClass& ch : classes[1])
+        for (const AxisClass& cw : classes[2])
+          for (const AxisTap& td : cd.taps)
+            for (const AxisTap& th : ch.taps)
+              for (const AxisTap& tw : cw.taps) taps.push_back(tap(td, th, tw));
+    return taps;
   }
 };
 

@@ -1,5 +1,9 @@
 // The arithmetic of one axis of the Winograd forms: which tiles of which alignment compute which phase.
 //
+// Forward, the taps of a residue class of the stride compute a phase of the destinations. The adjoint has one
+// phase, the sum over the phases of its source, each with the taps of one class: their points add up before
+// they are restored (sources).
+//
 // Every phase starts its own tiles at its first destination, so that an even number of destinations leaves
 // no half tile. Phases whose tiles read the same samples share their points (a variant). Taps that are g
 // samples apart, as dilation makes them, turn a phase into g strands of every g-th destination, each an
@@ -45,9 +49,18 @@ struct Strand {
   index dst0, count, lead;
 };
 
+// What the points of a tile are summed over: samples that lie `offset` behind those of the variant, and the
+// class whose taps they meet; forward, a strand has one of its own.
+struct TileSource {
+  index offset;
+  int cls;
+};
+
 struct WinogradAxis {
   std::vector<Variant> variants;
   std::vector<Strand> strands;
+  std::vector<TileSource> sources;
+  index reach = 0;  // largest offset of a source
   index dst_step = 1, sample_step = 1, src_size = 1;
   index extent = 0;  // positions of the longest strand
   index unit = 1;    // blocks are multiples of it
@@ -63,11 +76,43 @@ inline index tap_distance(const std::vector<AxisClass>& classes) {
   return 1;
 }
 
-inline WinogradAxis winograd_axis(const Axis& axis, const std::vector<AxisClass>& classes,
-                                  const WinogradCut& cut) {
+inline int most_taps(const std::vector<AxisClass>& classes) {
+  std::size_t most = 0;
+  for (const AxisClass& c : classes) most = std::max(most, c.taps.size());
+  return int(most);
+}
+
+inline WinogradAxis winograd_adjoint_strands(const Axis& axis, const std::vector<AxisClass>& classes,
+                                             const WinogradCut& cut) {
+  const index distance = tap_distance(classes);
+  const int most = most_taps(classes), form = cut.form[most];
+  const WinogradForm& shape = kWinogradForms[form];
+  WinogradAxis out;
+  out.dst_step = distance;
+  out.sample_step = axis.s * distance;
+  out.src_size = axis.o;
+  out.unit = shape.outputs;
+  for (std::size_t n = 0; n < classes.size(); ++n) {
+    if (classes[n].taps.empty()) continue;
+    const index offset = axis.s * classes[n].taps[0].shift + classes[n].residue;
+    out.sources.push_back({offset, int(n)});
+    out.reach = std::max(out.reach, offset);
+  }
+  for (index n = 0; n < std::min(distance, axis.i); ++n) {
+    const index count = ceil_div(axis.i - n, distance);
+    out.strands.push_back({0, int(n), n, count, 0});
+    out.variants.push_back({form, axis.s * n - axis.lo, count, (shape.parts(most) - 1) * shape.shift()});
+    out.extent = std::max(out.extent, count);
+  }
+  return out;
+}
+
+inline WinogradAxis winograd_forward_strands(const Axis& axis, const std::vector<AxisClass>& classes,
+                                             const WinogradCut& cut) {
   const AxisSchedule phases = schedule_axis(Kind::forward, axis, classes);
   const index distance = tap_distance(classes);
   WinogradAxis out;
+  out.sources = {{0, -1}};
   out.dst_step = phases.dst_step * distance;
   out.sample_step = distance;
   out.src_size = axis.i;
@@ -108,12 +153,25 @@ inline WinogradAxis winograd_axis(const Axis& axis, const std::vector<AxisClass>
     }
     out.extent = std::max(out.extent, s.count + s.lead);
   }
-  for (const Variant& v : out.variants) out.points += double(v.grid(0, v.positions) * v.shape().points);
+  return out;
+}
+
+// classes: the taps by residues of the stride, in either direction.
+inline WinogradAxis winograd_axis(Kind kind, const Axis& axis, const std::vector<AxisClass>& classes,
+                                  const WinogradCut& cut) {
+  WinogradAxis out = kind == Kind::forward ? winograd_forward_strands(axis, classes, cut)
+                                           : winograd_adjoint_strands(axis, classes, cut);
+  for (const Variant& v : out.variants)
+    out.points += double(v.grid(0, v.positions) * v.shape().points * index(out.sources.size()));
   for (const Strand& s : out.strands) {
     if (s.variant < 0) continue;
     const Variant& v = out.variants[std::size_t(s.variant)];
     const double tiles = double(v.tiles(0, v.positions));
-    const int products = v.shape().products(int(classes[std::size_t(s.cls)].taps.size()));
+    int products = 0;
+    for (const TileSource& source : out.sources) {
+      const int cls = source.cls < 0 ? s.cls : source.cls;
+      products += v.shape().products(int(classes[std::size_t(cls)].taps.size()));
+    }
     out.products += tiles * products;
     out.sums += tiles * v.shape().points;
     out.weights += products;

@@ -1,4 +1,6 @@
 // Which forms serve an image, if any: the cost of all combinations, counted in vector operations.
+#include <algorithm>
+
 #include "winograd.h"
 
 namespace ct {
@@ -9,13 +11,45 @@ namespace {
 // that is used once pays for the transform of its weights as well.
 constexpr double kInput = 7, kOutput = 20, kWeight = 4, kPack = 56;
 
-// Sums of few terms have so little rounding that rough forms would stand out.
-constexpr index kFewChannels = 32;
+// Sums of few products have so little rounding that rough forms would stand out.
+constexpr index kFewProducts = 32;
+
+// Sums of very many parts leave no memory for more than a few tiles.
+constexpr index kMostSources = 64;
+
+// Phases of the source that an adjoint sums up: those with as many taps per axis as the form, or with any.
+template <class T>
+index source_count(const ChannelPacking<T>& p, bool whole) {
+  index count = 1;
+  if (p.shape.kind == Kind::adjoint)
+    for (const auto& classes : p.residues) {
+      const int fewest = whole ? most_taps(classes) : 1;
+      count *= std::count_if(classes.begin(), classes.end(),
+                             [&](const AxisClass& c) { return int(c.taps.size()) >= fewest; });
+    }
+  return count;
+}
+
+// Products in the shortest sums.
+template <class T>
+bool few_products(const ChannelPacking<T>& p) {
+  return source_count(p, true) * p.src_channels < kFewProducts;
+}
+
+// The points of so many tiles, the fewest that keep the processor busy, may need so much of the arrays.
+constexpr double kFewestTiles = 8, kPointShare = 1 / 6.;
 
 struct Option {
   WinogradCut cut;
   WinogradAxis axis;
   int rough;
+
+  // Transformed points of the largest tile, of all sources.
+  double tile_points() const {
+    int most = 0;
+    for (const Variant& v : axis.variants) most = std::max(most, v.shape().points);
+    return double(most) * double(axis.sources.size());
+  }
 };
 
 // Forms for phases of so many taps. Of those that need several parts only the best of each accuracy is worth
@@ -42,10 +76,11 @@ std::vector<int> candidates(int taps, int most_rough) {
   return out;
 }
 
-std::vector<Option> options(const Axis& axis, const std::vector<AxisClass>& classes, bool may_share,
-                            int most_rough) {
+std::vector<Option> options(Kind kind, const Axis& axis, const std::vector<AxisClass>& classes,
+                            bool may_share, int most_rough) {
   bool has[kWinogradLongest + 1] = {};
-  for (const AxisClass& c : classes) has[c.taps.size()] = true;
+  for (const AxisClass& c : classes) has[c.taps.size()] = kind == Kind::forward;
+  has[most_taps(classes)] = true;  // one form for all whose points add up
   std::vector<WinogradCut> cuts(1);
   for (int taps = 2; taps <= kWinogradLongest; ++taps) {
     if (!has[taps]) continue;
@@ -63,7 +98,7 @@ std::vector<Option> options(const Axis& axis, const std::vector<AxisClass>& clas
     for (int form : cut.form) rough = std::max(rough, kWinogradForms[form].rough);
     for (bool together : {false, true}) {
       cut.together = together;
-      WinogradAxis cut_axis = winograd_axis(axis, classes, cut);
+      WinogradAxis cut_axis = winograd_axis(kind, axis, classes, cut);
       // Sharing is an option where it saves a variant.
       if (together && (!may_share || cut_axis.variants.size() >= out.back().axis.variants.size())) continue;
       out.push_back({cut, std::move(cut_axis), rough});
@@ -76,13 +111,12 @@ std::vector<Option> options(const Axis& axis, const std::vector<AxisClass>& clas
 
 template <class T>
 bool winograd_applies(const ChannelPacking<T>& p) {
-  if (p.shape.kind != Kind::forward) return false;
+  if (source_count(p, false) > kMostSources) return false;
   bool any = false;
-  for (const auto& classes : p.classes)
-    for (const AxisClass& c : classes) {
-      if (index(c.taps.size()) > kWinogradLongest) return false;
-      any |= c.taps.size() > 1;
-    }
+  for (const auto& classes : p.residues) {
+    if (most_taps(classes) > kWinogradLongest) return false;
+    any |= most_taps(classes) > 1;
+  }
   return any;
 }
 
@@ -91,21 +125,30 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   double vectors = 0;
   for (const Panel& panel : p.panels) vectors += panel.vectors;
   const double channels = double(p.src_channels), lanes = p.table->lanes;
-  const int most_rough = p.src_channels < kFewChannels ? 0 : kWinogradMostRough;
+  const int most_rough = few_products(p) ? 0 : kWinogradMostRough;
   std::vector<Option> all[kAxes];
   WinogradChoice best;
   best.direct_products = 1;
   for (int a = 0; a < kAxes; ++a) {
     // Destinations of planar rows leave a block together, so all of its strands end at the same place.
-    all[a] = options(axes[a], p.classes[a], a < 2 || !p.shape.channels_first, most_rough);
+    const bool may_share = p.shape.kind == Kind::forward && (a < 2 || !p.shape.channels_first);
+    all[a] = options(p.shape.kind, axes[a], p.residues[a], may_share, most_rough);
     double taps = 0;
-    for (const Phase& phase : schedule_axis(Kind::forward, axes[a], p.classes[a]).phases)
+    for (const Phase& phase : schedule_axis(p.shape.kind, axes[a], p.classes[a]).phases)
       taps += double(phase.count) * double(phase.cls->taps.size());
     best.direct_products *= taps;
   }
   best.direct = (best.direct_products + kWeight * double(p.shape.taps())) * vectors * channels;
   const double weight = kWeight + (use == Use::once ? kPack : 0);
   best.cost = -1;
+  double inputs = double(p.shape.c_in), outputs = double(p.shape.c_out);
+  for (const Axis& axis : axes) {
+    inputs *= double(axis.i);
+    outputs *= double(axis.o);
+  }
+  const double arrays =
+      inputs + outputs + double(p.shape.taps() * p.shape.c_in) * double(p.shape.c_out / p.shape.groups);
+  bool best_fits = false;
   for (const Option& d : all[0])
     for (const Option& h : all[1])
       for (const Option& w : all[2]) {
@@ -116,7 +159,10 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         const double weights = d.axis.weights * h.axis.weights * w.axis.weights;
         const double cost = vectors * (products * channels + sums * kOutput) +
                             points * kInput * channels / lanes + weights * weight * vectors * channels;
-        if (best.cost >= 0 && cost >= best.cost) continue;
+        const double tile = d.tile_points() * h.tile_points() * w.tile_points() * channels;
+        const bool fits = kFewestTiles * tile <= kPointShare * arrays;
+        if (best.cost >= 0 && (fits == best_fits ? cost >= best.cost : best_fits)) continue;
+        best_fits = fits;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
         best.cost = cost;
         best.products = products;

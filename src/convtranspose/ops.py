@@ -216,7 +216,8 @@ def conv(
     Notes
     -----
     ``x[i] = sum over t of y[i * s + t * d - lo] * kernel[t]``, terms outside of ``y`` left out, so that
-    ``sum(conv(y) * x) == sum(y * conv_transpose(x))``.
+    ``sum(conv(y) * x) == sum(y * conv_transpose(x))``. Where it is faster, the sum is formed with fewer
+    multiplications, as by the algorithm ``"auto"`` of :func:`conv_transpose`.
 
     Examples
     --------
