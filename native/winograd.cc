@@ -713,7 +713,7 @@ void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&
       for (index n = 0; n < images_; ++n)
         for (index d = begin[0]; d < end[0]; ++d)
           for (index h = begin[1]; h < end[1]; ++h)
-            table_.transpose(row + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin * width,
+            transpose(row + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin * width,
                              width, o_end - o_begin, panel.columns,
                              array + n * dst.stride_n + (d * axis[0].dst_step) * dst.stride[0] +
                                  (h * axis[1].dst_step) * dst.stride[1] + o_begin,
