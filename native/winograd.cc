@@ -199,7 +199,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.rounded = ceil_div(p.src_channels, lanes) * lanes;
   s.padded = spread<T>(s.rounded);
   s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
-  s.streams = worth_streaming(call.dst, p.dst_channels);
+  s.streams = worth_streaming(call.dst, p.dst_channels, 2);
   s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
   s.passes = s.sources = 1;
   for (int a = 0; a < kAxes; ++a) {
@@ -609,24 +609,23 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
   }
   const auto kernel =
       table_.winograd_output[tiles.variant[1]->shape().input][tiles.variant[2]->shape().input];
-  // Destination of output 0 of tile t, and which outputs exist.
+  // Destination of output 0 of tile t, and which outputs exist from there on.
   const auto place = [&](int a, index t) {
     const index m = tiles.variant[a]->shape().outputs, j = first_[a] + t * m - strand[a]->lead;
-    out.begin[a] = std::max<index>(-j, 0);
-    out.end[a] = std::min(m, strand[a]->count - j);
+    out.begin[a] = -j;
+    out.end[a] = strand[a]->count - j;
     return j * to_step_[a];
   };
+  out.tiles = tiles.count[2];
+  const index at_w = place(2, 0);
   for (index n = 0; n < images_; ++n)
     for (index d = 0; d < tiles.count[0]; ++d) {
       const index at_d = place(0, d);
       for (index h = 0; h < tiles.count[1]; ++h) {
         const index at_h = place(1, h);
-        const index row = ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
-        for (index w = 0; w < tiles.count[2]; ++w) {
-          out.src = products_ + (row + w) * width;
-          out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
-          if (out.begin[2] < out.end[2]) kernel(out);
-        }
+        out.src = products_ + ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2] * width;
+        out.dst = to_ + n * to_stride_n_ + at_d + at_h + at_w;
+        kernel(out);
       }
     }
 }
@@ -713,11 +712,11 @@ void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&
       for (index n = 0; n < images_; ++n)
         for (index d = begin[0]; d < end[0]; ++d)
           for (index h = begin[1]; h < end[1]; ++h)
-            transpose(row + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin * width,
-                             width, o_end - o_begin, panel.columns,
-                             array + n * dst.stride_n + (d * axis[0].dst_step) * dst.stride[0] +
-                                 (h * axis[1].dst_step) * dst.stride[1] + o_begin,
-                             dst.stride_c);
+            transpose(row + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin * width, width,
+                      o_end - o_begin, panel.columns,
+                      array + n * dst.stride_n + (d * axis[0].dst_step) * dst.stride[0] +
+                          (h * axis[1].dst_step) * dst.stride[1] + o_begin,
+                      dst.stride_c);
     }
 }
 
