@@ -61,11 +61,9 @@ class ChannelMethod final : public Method<T> {
 };
 
 template <class T>
-struct ChannelMethod<T>::Schedule {
-  AxisSchedule axis[kAxes];
+struct ChannelMethod<T>::Schedule : BlockedAxes {
   bool along_batch;  // positions of a tile are images, else neighbours along w
   index batch_block, batch_blocks;
-  index block[kAxes], blocks[kAxes];
   index panel_run, panel_runs;
   index tasks;
   bool packs;              // tasks pack what they use
@@ -217,10 +215,8 @@ template <class T>
 typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& call, bool packs) const {
   Schedule s;
   const View<const T>& src = call.src;
-  const Axis(&axes)[kAxes] = call.axes;
   const int threads = call.threads < 1 ? default_threads() : call.threads;
-  for (int a = 0; a < kAxes; ++a)
-    s.axis[a] = schedule_axis(packing_.shape.kind, axes[a], packing_.classes[a]);
+  s.open(packing_.shape.kind, call.axes, packing_.classes);
 
   // Which way a tile runs. Along the batch no halo is needed and taps outside of the image cost
   // nothing; along w any image size fills the tile. Non-finite weights allow no zero halo at all.
@@ -231,8 +227,6 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   };
   s.along_batch = !finite_ || (row < largest && fill(src.n) > fill(row) * (row < 8 ? 0.9 : 1.0));
 
-  index extent[kAxes];
-  for (int a = 0; a < kAxes; ++a) extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
   const auto window_elements = [&](const index(&block)[kAxes], index images) {
     index count = images * spread<T>(packing_.src_channels);
     for (int a = 0; a < kAxes; ++a) {
@@ -251,7 +245,6 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   // One block at best: sources come from the third cache faster than weights are packed again.
   const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
   s.batch_block = s.along_batch ? std::min(src.n, largest * ceil_div(16, largest)) : 1;
-  for (int a = 0; a < kAxes; ++a) s.block[a] = std::max<index>(extent[a], 1);
   // The first axis that can be halved. A block whose halves would need nearly the whole window, halo and
   // all, is better left as it is.
   const auto halve = [&](index smallest_w) {
@@ -271,12 +264,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
 
   const auto count_tasks = [&] {
     s.batch_blocks = ceil_div(src.n, std::max<index>(s.batch_block, 1));
-    index count = s.batch_blocks * packing_.shape.groups;
-    for (int a = 0; a < kAxes; ++a) {
-      s.blocks[a] = ceil_div(extent[a], s.block[a]);
-      count *= s.blocks[a];
-    }
-    return count;
+    return s.batch_blocks * packing_.shape.groups * s.count();
   };
   const index panels = index(packing_.panels.size());
   const index wanted = threads > 1 ? 4 * threads : 1;
@@ -350,11 +338,7 @@ void ChannelMethod<T>::run_task(void* context, index task) {
   const index panel_end = std::min(panel_begin + plan.panel_run, index(self.packing_.panels.size()));
   task /= plan.panel_runs;
   index q[kAxes], q_stop[kAxes];
-  for (int a = kAxes - 1; a >= 0; --a) {
-    q[a] = plan.axis[a].q_begin + task % plan.blocks[a] * plan.block[a];
-    q_stop[a] = std::min(q[a] + plan.block[a], plan.axis[a].q_end);
-    task /= plan.blocks[a];
-  }
+  plan.take(task, q, q_stop);
   const index group = task % self.packing_.shape.groups;
   const index image = task / self.packing_.shape.groups * plan.batch_block;
   const index images = std::min(plan.batch_block, ctx.src.n - image);

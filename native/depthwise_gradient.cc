@@ -195,7 +195,7 @@ bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T
   r.copied = x.stride_c != 1 || y.stride_c != 1 || x.c < lanes;
 
   // A box stays in the second cache while all taps pass over it.
-  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  const index l2 = l2_bytes();
   const index pitch = r.panel * lanes;
   const auto elements = [&] { return (r.blocks.x_positions() + r.blocks.y_positions(kNoPadding)) * pitch; };
   while (elements() > l2 / 2 / index(sizeof(T)) && r.blocks.halve()) {

@@ -15,7 +15,7 @@ namespace {
 constexpr bool kPadded[kAxes] = {true, true, true};
 
 template <class T>
-class DotMethod final : public Method<T> {
+class DotMethod final : public TaskMethod<T, DotMethod<T>> {
  public:
   DotMethod(const Shape& shape, const T* kernel, const Path& path)
       : shape_(shape), table_(kernels<T>(path)), weights_(0) {
@@ -36,46 +36,31 @@ class DotMethod final : public Method<T> {
                 kernel[(r * length_ + e) * shape.c_in + g * dst + n];
   }
 
-  bool run(const Call<T>& call) const override {
-    const Context context{this, &call, schedule(call)};
-    return parallel_for(tasks(context.blocks), call.threads, &run_task, const_cast<Context*>(&context),
-                        call.should_stop);
-  }
-
-  index workspace_bytes(const Call<T>& call) const override {
-    const Blocks blocks = schedule(call);
-    if (all_in_place(call)) return 0;
-    return workers(call.threads, tasks(blocks)) * window_elements(blocks) * index(sizeof(T));
-  }
-
   std::string explain(const Call<T>& call) const override {
     return "dot method: vectors of " + std::to_string(table_.lanes) + " along " + std::to_string(length_) +
-           " numbers of the source, " + std::to_string(tasks(schedule(call))) + " tasks";
+           " numbers of the source, " + std::to_string(schedule(call).tasks) + " tasks";
   }
 
  private:
-  struct Context {
-    const DotMethod* self;
-    const Call<T>* call;
+  friend TaskMethod<T, DotMethod<T>>;
+  struct Schedule {
     Blocks blocks;
+    index tasks, scratch_elements;
   };
 
-  index tasks(const Blocks& blocks) const { return blocks.count() * shape_.groups; }
-  index window_elements(const Blocks& blocks) const {
-    return blocks.y_positions(kPadded) * shape_.src_channels() + 64;
-  }
-
-  Blocks schedule(const Call<T>& call) const {
-    Blocks blocks(call.src.n, call.axes);
-    blocks.batch = 1;
+  Schedule schedule(const Call<T>& call) const {
+    Schedule s{Blocks(call.src.n, call.axes), 0, 0};
+    s.blocks.batch = 1;
     const index wanted = call.threads == 1 ? 1 : 4 * workers(call.threads, INT64_MAX);
     // Windows that are read where they lie may be large.
     const bool copied = !all_in_place(call);
-    while (((copied && window_elements(blocks) * index(sizeof(T)) > block_budget()) ||
-            (tasks(blocks) < wanted && blocks.x_positions() > 64)) &&
-           blocks.halve()) {
-    }
-    return blocks;
+    do {
+      s.tasks = s.blocks.count() * shape_.groups;
+      s.scratch_elements = copied ? s.blocks.y_positions(kPadded) * shape_.src_channels() + 64 : 0;
+    } while ((s.scratch_elements * index(sizeof(T)) > block_budget() ||
+              (s.tasks < wanted && s.blocks.x_positions() > 64)) &&
+             s.blocks.halve());
+    return s;
   }
 
   // Whether the kernel may read a box of the sources where it lies: it reads behind the last run, if that is
@@ -94,33 +79,24 @@ class DotMethod final : public Method<T> {
   }
 
   // The sources of a box: where they lie, or a copy.
-  Window<T> window(const Context& ctx, index channel, const Box& box) const {
-    const View<const T>& from = ctx.call->src;
-    const index src = shape_.src_channels();
-    // Vectors read behind the last run, if it is not made of whole ones.
-    bool in_place = length_ % table_.lanes == 0 && from.stride[2] == src && (src == 1 || from.stride_c == 1);
-    for (int a = 0; a < kAxes; ++a) in_place = in_place && box.lo[a] >= 0 && box.hi[a] <= from.size[a];
-    if (in_place) return whole_array(from, channel);
-    const index elements = window_elements(ctx.blocks);
-    T* const memory = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
-    std::fill_n(memory + elements - 64, 64, T(0));
-    return copy_window(table_, from, channel, src, box, src, memory);
+  Window<T> window(const Schedule& plan, const View<const T>& src, index channel, const Box& box) const {
+    if (in_place(src, box)) return whole_array(src, channel);
+    T* const memory = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
+    std::fill_n(memory + plan.scratch_elements - 64, 64, T(0));  // vectors may read behind the last run
+    return copy_window(table_, src, channel, shape_.src_channels(), box, shape_.src_channels(), memory);
   }
 
-  static void run_task(void* context, index task) {
-    const Context& ctx = *static_cast<const Context*>(context);
-    const DotMethod& self = *ctx.self;
-    const Call<T>& call = *ctx.call;
-    const Shape& shape = self.shape_;
-    const index src = shape.src_channels(), dst = shape.dst_channels(), lanes = self.table_.lanes;
+  void run_task(const Schedule& plan, const Call<T>& call, index task) const {
+    const Shape& shape = shape_;
+    const index src = shape.src_channels(), dst = shape.dst_channels(), lanes = table_.lanes;
     const index group = task % shape.groups;
-    const Box box = ctx.blocks.box(task / shape.groups);
-    const Window<T> window = self.window(ctx, group * src, ctx.blocks.reached(box, kPadded));
+    const Box box = plan.blocks.box(task / shape.groups);
+    const Window<T> window = this->window(plan, call.src, group * src, plan.blocks.reached(box, kPadded));
 
     std::vector<index> offsets;
     for (index d = 0; d < shape.k[0]; ++d)
       for (index h = 0; h < shape.k[1]; ++h)
-        for (index w = 0; w < shape.k[2]; w += self.w_taps_)
+        for (index w = 0; w < shape.k[2]; w += w_taps_)
           offsets.push_back(d * shape.d[0] * window.stride[0] + h * shape.d[1] * window.stride[1] +
                             w * shape.d[2] * window.stride[2]);
     T bias[KernelTable<T>::kMaxDots];
@@ -129,13 +105,13 @@ class DotMethod final : public Method<T> {
     DotTile<T> tile;
     tile.src_step = shape.s[2] * src;
     tile.positions = box.hi[2] - box.lo[2];
-    tile.runs = self.runs_;
-    tile.vectors = self.length_ / lanes;
-    tile.last = self.length_ % lanes;
+    tile.runs = runs_;
+    tile.vectors = length_ / lanes;
+    tile.last = length_ % lanes;
     tile.next =
         tile.src_step % lanes == 0 && tile.src_step / lanes < tile.vectors ? tile.src_step / lanes : 0;
     tile.src_offset = offsets.data();
-    tile.weights = self.weights_.data() + group * self.group_weights_;
+    tile.weights = weights_.data() + group * group_weights_;
     tile.bias = bias;
     tile.dst_step = call.dst.stride[2];
     tile.dst_stride_c = call.dst.stride_c;
@@ -146,7 +122,7 @@ class DotMethod final : public Method<T> {
                                box.lo[2] * shape.s[2] - call.axes[2].lo);
           tile.dst = call.dst.data + n * call.dst.stride_n + d * call.dst.stride[0] + h * call.dst.stride[1] +
                      box.lo[2] * call.dst.stride[2] + group * dst * call.dst.stride_c;
-          self.table_.dot[dst - 1](tile);
+          table_.dot[dst - 1](tile);
         }
   }
 

@@ -281,7 +281,7 @@ void run_items(void* context, index task) {
 template <class T>
 void cut_blocks(Run<T>& r) {
   r.blocks = Blocks(r.x.n, r.blocks.axes);
-  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  const index l2 = l2_bytes();
   const index budget = l2 / 2 / index(sizeof(T));
   const index largest = r.table->max_elements[std::min<index>(r.panel_vectors, 2) - 1];
   const index weights = r.runs * r.length * r.c_in * index(sizeof(T));

@@ -54,6 +54,28 @@ inline index workers(int threads, index tasks) {
   return tasks < 1 ? 1 : wanted < tasks ? wanted : tasks;
 }
 
+// A method whose run is a number of tasks: Self::schedule(call) gives something with `tasks` and the
+// `scratch_elements` of each, Self::run_task(schedule, call, task) does one.
+template <class T, class Self>
+class TaskMethod : public Method<T> {
+ public:
+  bool run(const Call<T>& call) const override {
+    const auto plan = self().schedule(call);
+    const auto body = [&](index task) { self().run_task(plan, call, task); };
+    return parallel_for(
+        plan.tasks, call.threads,
+        [](void* context, index task) { (*static_cast<decltype(&body)>(context))(task); },
+        const_cast<void*>(static_cast<const void*>(&body)), call.should_stop);
+  }
+  index workspace_bytes(const Call<T>& call) const override {
+    const auto plan = self().schedule(call);
+    return workers(call.threads, plan.tasks) * plan.scratch_elements * index(sizeof(T));
+  }
+
+ private:
+  const Self& self() const { return static_cast<const Self&>(*this); }
+};
+
 // Memory aligned for the widest vectors.
 template <class T>
 class Buffer {

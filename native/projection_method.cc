@@ -16,37 +16,30 @@ namespace ct {
 namespace {
 
 template <class T>
-class ProjectionMethod final : public Method<T> {
+class ProjectionMethod final : public TaskMethod<T, ProjectionMethod<T>> {
  public:
   ProjectionMethod(const Shape& shape, const T* kernel, const Path& path);
-  bool run(const Call<T>& call) const override;
-  index workspace_bytes(const Call<T>& call) const override;
   std::string explain(const Call<T>& call) const override;
 
  private:
+  friend TaskMethod<T, ProjectionMethod<T>>;
   // Sizes of a run. Lines of the source are computed in steps of several lines that are neighbours in memory.
-  struct Schedule {
-    AxisSchedule axis[kAxes];
-    index block[kAxes], blocks[kAxes], tasks;
+  struct Schedule : BlockedAxes {
+    index tasks;
     index window[kAxes];  // source positions of a block, at most
     index step_lines, plane_steps, slots;
     index pitch;  // between rows of the ring: positions of a step and what whole vectors read beyond
     index chunk;  // positions that are projected at once
     index front;  // what shifted rows read before the first position
-    index ring, products, source, line, mask;  // elements of scratch memory
-    index elements() const { return ring + products + source + line + mask; }
-  };
-  struct Context {
-    const ProjectionMethod* self;
-    const Schedule* plan;
-    const Call<T>* call;
+    index ring, products, source, line, mask;  // elements of scratch memory, which are together
+    index scratch_elements;
   };
   struct Task;
 
   Schedule schedule(const Call<T>& call) const;
   // Between the rows of a line of sums: whole vectors, which may begin anywhere.
   index line_pitch(index width) const { return (ceil_div(width, table_.lanes) + 1) * table_.lanes; }
-  static void run_task(void* context, index task);
+  void run_task(const Schedule& plan, const Call<T>& call, index task) const;
 
   Shape shape_;
   const KernelTable<T>& table_;
@@ -100,12 +93,7 @@ ProjectionMethod<T>::ProjectionMethod(const Shape& shape, const T* kernel, const
 template <class T>
 typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<T>& call) const {
   Schedule s;
-  index extent[kAxes];
-  for (int a = 0; a < kAxes; ++a) {
-    s.axis[a] = schedule_axis(shape_.kind, call.axes[a], classes_[a]);
-    extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
-    s.block[a] = std::max<index>(extent[a], 1);
-  }
+  s.open(shape_.kind, call.axes, classes_);
   const index lanes = table_.lanes, rows = along_rows_ ? padded_ : rows_;
   const View<const T>& src = call.src;
   s.chunk = 14 * lanes;
@@ -115,7 +103,7 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
       s.window[a] = std::max<index>(std::min(s.block[a] + reach_[a], call.axes[a].i), 1);
     // Several short lines make one step where they are whole and follow each other in memory.
     const bool whole =
-        s.block[2] >= extent[2] && s.axis[2].q_begin <= reach_[2] && s.axis[2].q_end >= src.size[2];
+        s.block[2] >= s.extent[2] && s.axis[2].q_begin <= reach_[2] && s.axis[2].q_end >= src.size[2];
     const bool together = whole && src.stride[1] == src.size[2] * src.stride[2];
     s.step_lines = together ? std::clamp<index>(s.chunk / s.window[2], 1, s.window[1]) : 1;
     s.plane_steps = ceil_div(s.window[1], s.step_lines);
@@ -132,14 +120,7 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
     else
       break;
   }
-  const auto count_tasks = [&] {
-    s.tasks = call.src.n * shape_.groups;
-    for (int a = 0; a < kAxes; ++a) {
-      s.blocks[a] = ceil_div(extent[a], s.block[a]);
-      s.tasks *= s.blocks[a];
-    }
-    return s.tasks;
-  };
+  const auto count_tasks = [&] { return s.tasks = call.src.n * shape_.groups * s.count(); };
   const int threads = call.threads < 1 ? default_threads() : call.threads;
   while (count_tasks() > 0 && threads > 1 && s.tasks < 4 * threads) {
     // The products of the lines above a block are computed once more: blocks stay much larger than that.
@@ -153,6 +134,7 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
   s.source = in_place ? 0 : shape_.src_channels() * s.chunk;
   s.line = index(identity_.size()) * line_pitch(s.block[2]);
   s.mask = 2 * s.front + s.window[2] + 4 * lanes;
+  s.scratch_elements = s.ring + s.products + s.source + s.line + s.mask;
   return s;
 }
 
@@ -363,20 +345,16 @@ struct ProjectionMethod<T>::Task {
 };
 
 template <class T>
-void ProjectionMethod<T>::run_task(void* context, index number) {
-  const Context& ctx = *static_cast<const Context*>(context);
-  const Schedule& plan = *ctx.plan;
-  Task task{*ctx.self, plan, *ctx.call};
-  for (int a = kAxes - 1; a >= 0; --a) {
-    task.q[a] = plan.axis[a].q_begin + number % plan.blocks[a] * plan.block[a];
-    task.q_stop[a] = std::min(task.q[a] + plan.block[a], plan.axis[a].q_end);
-    number /= plan.blocks[a];
-    task.lo[a] = std::clamp<index>(task.q[a] - ctx.self->reach_[a], 0, ctx.call->axes[a].i);
-    task.hi[a] = std::clamp<index>(task.q_stop[a], task.lo[a], ctx.call->axes[a].i);
+void ProjectionMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index number) const {
+  Task task{*this, plan, call};
+  plan.take(number, task.q, task.q_stop);
+  for (int a = 0; a < kAxes; ++a) {
+    task.lo[a] = std::clamp<index>(task.q[a] - reach_[a], 0, call.axes[a].i);
+    task.hi[a] = std::clamp<index>(task.q_stop[a], task.lo[a], call.axes[a].i);
   }
-  task.group = number % ctx.self->shape_.groups;
-  task.image = number / ctx.self->shape_.groups;
-  task.open(static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.elements()))));
+  task.group = number % shape_.groups;
+  task.image = number / shape_.groups;
+  task.open(static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements))));
 
   const bool empty = task.lo[0] == task.hi[0] || task.lo[1] == task.hi[1] || task.lo[2] == task.hi[2];
   if (empty) task.hi[0] = task.lo[0];  // no line is read
@@ -389,19 +367,6 @@ void ProjectionMethod<T>::run_task(void* context, index number) {
       for (; next <= last; ++next) task.project(next);
       task.sum(d, h);
     }
-}
-
-template <class T>
-bool ProjectionMethod<T>::run(const Call<T>& call) const {
-  const Schedule plan = schedule(call);
-  Context context{this, &plan, &call};
-  return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
-}
-
-template <class T>
-index ProjectionMethod<T>::workspace_bytes(const Call<T>& call) const {
-  const Schedule plan = schedule(call);
-  return workers(call.threads, plan.tasks) * plan.elements() * index(sizeof(T));
 }
 
 template <class T>

@@ -43,30 +43,22 @@ struct Unit {
 };
 
 template <class T>
-class RowMethod final : public Method<T> {
+class RowMethod final : public TaskMethod<T, RowMethod<T>> {
  public:
   RowMethod(const Shape& shape, const T* kernel, const Path& path);
-  bool run(const Call<T>& call) const override;
-  index workspace_bytes(const Call<T>& call) const override;
   std::string explain(const Call<T>& call) const override;
 
  private:
-  struct Schedule {
-    AxisSchedule axis[kAxes];
-    index block[kAxes], blocks[kAxes], window[kAxes];
+  friend TaskMethod<T, RowMethod<T>>;
+  struct Schedule : BlockedAxes {
+    index window[kAxes];
     index unit_run, unit_runs, tasks;
     index plane, scratch_elements;
   };
-  struct Context {
-    const RowMethod* self;
-    const Schedule* plan;
-    const Call<T>* call;
-  };
-
   Schedule schedule(const Call<T>& call) const;
   void add_unit(const std::vector<std::pair<index, index>>& pairs, index channel, index channels);
   void pack(const T* kernel);
-  static void run_task(void* context, index task);
+  void run_task(const Schedule& plan, const Call<T>& call, index task) const;
   void copy_window(const Schedule& plan, const T* src, const View<const T>& view, const index (&q)[kAxes],
                    T* to) const;
   void store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
@@ -203,12 +195,7 @@ void RowMethod<T>::pack(const T* kernel) {
 template <class T>
 typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) const {
   Schedule s;
-  index extent[kAxes];
-  for (int a = 0; a < kAxes; ++a) {
-    s.axis[a] = schedule_axis(shape_.kind, call.axes[a], classes_[a]);
-    extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
-    s.block[a] = std::max<index>(extent[a], 1);
-  }
+  s.open(shape_.kind, call.axes, classes_);
   const index lanes = table_.lanes, channels = shape_.src_channels();
   const auto elements = [&] {
     index count = channels;
@@ -226,14 +213,7 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   const index budget = block_budget() / index(sizeof(T));
   while (elements() > budget && halve()) {
   }
-  const auto count_tasks = [&] {
-    index count = call.src.n * shape_.groups;
-    for (int a = 0; a < kAxes; ++a) {
-      s.blocks[a] = ceil_div(extent[a], s.block[a]);
-      count *= s.blocks[a];
-    }
-    return count;
-  };
+  const auto count_tasks = [&] { return call.src.n * shape_.groups * s.count(); };
   const int threads = call.threads < 1 ? default_threads() : call.threads;
   const index wanted = threads > 1 ? 4 * threads : 1, units = index(units_.size());
   index blocks = count_tasks();
@@ -335,34 +315,26 @@ void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call
 }
 
 template <class T>
-void RowMethod<T>::run_task(void* context, index task) {
-  const Context& ctx = *static_cast<const Context*>(context);
-  const RowMethod& self = *ctx.self;
-  const Schedule& plan = *ctx.plan;
-  const Call<T>& call = *ctx.call;
-  const index lanes = self.table_.lanes, channels = self.shape_.src_channels();
+void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index task) const {
+  const index lanes = table_.lanes, channels = shape_.src_channels();
 
   const index unit_begin = task % plan.unit_runs * plan.unit_run;
-  const index unit_end = std::min(unit_begin + plan.unit_run, index(self.units_.size()));
+  const index unit_end = std::min(unit_begin + plan.unit_run, index(units_.size()));
   task /= plan.unit_runs;
   index q[kAxes], q_stop[kAxes];
-  for (int a = kAxes - 1; a >= 0; --a) {
-    q[a] = plan.axis[a].q_begin + task % plan.blocks[a] * plan.block[a];
-    q_stop[a] = std::min(q[a] + plan.block[a], plan.axis[a].q_end);
-    task /= plan.blocks[a];
-  }
-  const index group = task % self.shape_.groups, image = task / self.shape_.groups;
+  plan.take(task, q, q_stop);
+  const index group = task % shape_.groups, image = task / shape_.groups;
 
   T* const planes = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
-  T* const buffer = planes + plan.scratch_elements - self.most_rows_ * kChunkVectors * lanes;
-  self.copy_window(plan, call.src.data + image * call.src.stride_n + group * channels * call.src.stride_c,
-                   call.src, q, planes);
+  T* const buffer = planes + plan.scratch_elements - most_rows_ * kChunkVectors * lanes;
+  copy_window(plan, call.src.data + image * call.src.stride_n + group * channels * call.src.stride_c,
+              call.src, q, planes);
   std::memset(planes + channels * plan.plane, 0, sizeof(T) * std::size_t(kChunkVectors * lanes));
 
-  T* dst = call.dst.data + image * call.dst.stride_n + group * self.shape_.dst_channels() * call.dst.stride_c;
-  std::vector<index> offsets(self.tap_shifts_.size() / 3);
+  T* dst = call.dst.data + image * call.dst.stride_n + group * shape_.dst_channels() * call.dst.stride_c;
+  std::vector<index> offsets(tap_shifts_.size() / 3);
   for (std::size_t t = 0; t < offsets.size(); ++t) {
-    const index* shift = self.tap_shifts_.data() + 3 * t;
+    const index* shift = tap_shifts_.data() + 3 * t;
     offsets[t] = -((shift[0] * plan.window[1] + shift[1]) * plan.window[2] + shift[2]);
   }
   T bias[KernelTable<T>::kMaxRows];
@@ -375,47 +347,33 @@ void RowMethod<T>::run_task(void* context, index task) {
 
   const index run = (q_stop[1] - q[1] - 1) * plan.window[2] + q_stop[2] - q[2];  // positions of a plane
   for (index q_d = q[0]; q_d < q_stop[0]; ++q_d) {
-    const T* first = planes +
-                     ((q_d - q[0] + self.reach_[0]) * plan.window[1] + self.reach_[1]) * plan.window[2] +
-                     self.reach_[2];
+    const T* first =
+        planes + ((q_d - q[0] + reach_[0]) * plan.window[1] + reach_[1]) * plan.window[2] + reach_[2];
     for (index begin = 0; begin < run; begin += kChunkVectors * lanes) {
       const index end = std::min(begin + kChunkVectors * lanes, run);
       const index vectors = ceil_div(end - begin, lanes);
       for (index u = unit_begin; u < unit_end; ++u) {
-        const Unit& unit = self.units_[std::size_t(u)];
+        const Unit& unit = units_[std::size_t(u)];
         for (const RowTileRows& rows : unit.tiles) {
           for (index m = 0; m < rows.count; ++m)
-            bias[m] = call.bias ? call.bias[group * self.shape_.dst_channels() +
+            bias[m] = call.bias ? call.bias[group * shape_.dst_channels() +
                                             unit.rows[std::size_t(rows.first + m)].channel]
                                 : T(0);
           tile.taps = rows.taps;
           tile.src_offset = offsets.data() + rows.offsets / 3;
-          tile.weights = self.weights_.data() + group * self.group_weights_ + rows.weights;
-          const index size = tile_size(vectors, self.table_.row_vectors[rows.count - 1]);
+          tile.weights = weights_.data() + group * group_weights_ + rows.weights;
+          const index size = tile_size(vectors, table_.row_vectors[rows.count - 1]);
           for (index v = 0; v < vectors; v += size) {
             const index some = std::min(size, vectors - v);
             tile.src = first + begin + v * lanes;
             tile.dst = buffer + rows.first * tile.dst_stride + v * lanes;
-            self.table_.row[rows.count - 1][some - 1](tile);
+            table_.row[rows.count - 1][some - 1](tile);
           }
         }
-        self.store_unit(plan, unit, call, dst, q_d, q, q_stop, begin, end, buffer);
+        store_unit(plan, unit, call, dst, q_d, q, q_stop, begin, end, buffer);
       }
     }
   }
-}
-
-template <class T>
-bool RowMethod<T>::run(const Call<T>& call) const {
-  const Schedule plan = schedule(call);
-  Context context{this, &plan, &call};
-  return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
-}
-
-template <class T>
-index RowMethod<T>::workspace_bytes(const Call<T>& call) const {
-  const Schedule plan = schedule(call);
-  return workers(call.threads, plan.tasks) * plan.scratch_elements * index(sizeof(T));
 }
 
 template <class T>

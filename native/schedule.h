@@ -138,11 +138,37 @@ inline AxisSchedule schedule_axis(Kind kind, const Axis& a, const std::vector<Ax
   return out;
 }
 
+// The blocks of a run: boxes of q, which the tasks take one after the other, the last axis first.
+struct BlockedAxes {
+  AxisSchedule axis[kAxes];
+  index extent[kAxes], block[kAxes], blocks[kAxes];
+
+  void open(Kind kind, const Axis (&axes)[kAxes], const std::vector<AxisClass> (&classes)[kAxes]) {
+    for (int a = 0; a < kAxes; ++a) {
+      axis[a] = schedule_axis(kind, axes[a], classes[a]);
+      extent[a] = axis[a].q_end - axis[a].q_begin;
+      block[a] = std::max<index>(extent[a], 1);
+    }
+  }
+  index count() {
+    index all = 1;
+    for (int a = 0; a < kAxes; ++a) all *= blocks[a] = ceil_div(extent[a], block[a]);
+    return all;
+  }
+  // Block [q, q_stop) of a number, which keeps what is beyond the blocks.
+  void take(index& number, index (&q)[kAxes], index (&q_stop)[kAxes]) const {
+    for (int a = kAxes - 1; a >= 0; --a) {
+      q[a] = axis[a].q_begin + number % blocks[a] * block[a];
+      q_stop[a] = std::min(q[a] + block[a], axis[a].q_end);
+      number /= blocks[a];
+    }
+  }
+};
+
+inline index l2_bytes() { return cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20; }
+
 // Bytes of source that a block may hold: about a third of the L2 cache.
-inline index block_budget() {
-  const index l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
-  return std::clamp<index>(l2 / 3, 64 << 10, 512 << 10);
-}
+inline index block_budget() { return std::clamp<index>(l2_bytes() / 3, 64 << 10, 512 << 10); }
 
 // Whether destinations are written around the caches: an array far larger than the second cache would only
 // pass through it, after being read for nothing. Every store must then be an aligned vector: `run` channels
@@ -151,7 +177,7 @@ inline index block_budget() {
 // better stay in the third cache.
 template <class T>
 bool worth_streaming(const View<T>& dst, index run, index caches = 4) {
-  const index line = 64, l2 = cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20;
+  const index line = 64;
   index bytes = dst.n * dst.c * index(sizeof(T)), misaligned = run * index(sizeof(T)) % line;
   misaligned |= index(reinterpret_cast<std::uintptr_t>(dst.data) % std::uintptr_t(line));
   if (dst.stride_c != 1) misaligned |= dst.stride_c * index(sizeof(T)) % line;
@@ -160,7 +186,7 @@ bool worth_streaming(const View<T>& dst, index run, index caches = 4) {
     bytes *= dst.size[a];
     if (dst.size[a] > 1 && dst.stride[a] != 1) misaligned |= dst.stride[a] * index(sizeof(T)) % line;
   }
-  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 && bytes > caches * l2;
+  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 && bytes > caches * l2_bytes();
 }
 
 // Elements between neighbouring positions of scratch memory. A distance of whole pages' fractions would put
