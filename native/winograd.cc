@@ -345,10 +345,19 @@ class Winograd<T>::Task {
   void multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
                 const T* weights);
   void restore(const Tiles& tiles, const Panel& panel, const Strand* const (&strand)[kAxes]);
+  void take(const Variant* const (&variant)[kAxes], const Panel& panel, const Strand* const (&strand)[kAxes],
+            const T* weights);
   void fill(const Panel& panel, const Strand* const (&strand)[kAxes]);
   void run_pass(index number);
   void run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
                  const std::vector<Tiles>& tiles);
+
+  // Whether a destination is the product of one sample.
+  bool single(const Variant* const (&variant)[kAxes]) const {
+    bool plain = p_.shape.kind == Kind::forward;
+    for (const Variant* v : variant) plain &= v->form == kPlain;
+    return plain;
+  }
 
   // Destinations [begin, end) of a strand that belong to this block.
   void range(int a, const Strand& s, index& begin, index& end) const {
@@ -630,6 +639,56 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
     }
 }
 
+// Phases of a single tap: nothing to transform, every destination is the product of one sample.
+template <class T>
+void Winograd<T>::Task::take(const Variant* const (&variant)[kAxes], const Panel& panel,
+                             const Strand* const (&strand)[kAxes], const T* weights) {
+  const index width = panel.vectors * table_.lanes, zero_offset = 0;
+  // Destinations of the block, those that have a sample, and the place of the sample of number 0.
+  index begin[kAxes], end[kAxes], lo[kAxes], hi[kAxes], base[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    const index step = plan_.axis[a].sample_step;
+    range(a, *strand[a], begin[a], end[a]);
+    base[a] = variant[a]->base + step * strand[a]->lead;
+    lo[a] = std::clamp(-floor_div(base[a], step), begin[a], end[a]);
+    hi[a] = std::clamp(-floor_div(base[a] - plan_.axis[a].src_size, step), lo[a], end[a]);
+  }
+  ChannelTile<T> product;
+  product.src_stride = plan_.axis[2].sample_step * sample_stride_[2];
+  product.channels = p_.src_channels;
+  product.taps = 1;
+  product.src_offset = product.weight_offset = &zero_offset;
+  product.weights = weights;
+  product.bias = bias_;
+  product.dst_stride = to_step_[2];
+  product.dst_stride_c = to_stride_c_;
+  product.columns = plan_.planar ? width : panel.columns;
+  product.streams = plan_.streams && !plan_.planar && panel.columns == width;
+  const index run = hi[2] - lo[2];
+  const index micro = run ? tile_size(run, table_.max_positions[panel.vectors - 1]) : 1;
+  const auto place = [&](int a, index j) {
+    return (base[a] + plan_.axis[a].sample_step * j - window_lo_[a]) * sample_stride_[a];
+  };
+  for (index n = 0; n < images_; ++n)
+    for (index d = begin[0]; d < end[0]; ++d)
+      for (index h = begin[1]; h < end[1]; ++h) {
+        T* const to = to_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1];
+        const bool there = d >= lo[0] && d < hi[0] && h >= lo[1] && h < hi[1];
+        for (index w = begin[2]; w < end[2]; ++w) {
+          if (there && w == lo[2]) w = hi[2];
+          if (w == end[2]) break;
+          for (index c = 0; c < panel.columns; ++c) to[w * to_step_[2] + c * to_stride_c_] = bias_[c];
+        }
+        if (!there) continue;
+        const T* from = samples_ + n * sample_stride_n_ + place(0, d) + place(1, h) + place(2, lo[2]);
+        for (index w = lo[2]; w < hi[2]; w += micro, from += micro * product.src_stride) {
+          product.src = from;
+          product.dst = to + w * to_step_[2];
+          table_.channel[panel.vectors - 1][std::min(micro, hi[2] - w) - 1](product);
+        }
+      }
+}
+
 // Destinations that no tap reaches.
 template <class T>
 void Winograd<T>::Task::fill(const Panel& panel, const Strand* const (&strand)[kAxes]) {
@@ -702,8 +761,12 @@ void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&
         const index cls =
             (strand[0]->cls * index(p_.classes[1].size()) + strand[1]->cls) * index(p_.classes[2].size()) +
             strand[2]->cls;
-        multiply(*found, strand, panel,
-                 weights + weights_.classes[std::size_t(cls)] * p_.src_channels * width);
+        const T* const of_class = weights + weights_.classes[std::size_t(cls)] * p_.src_channels * width;
+        if (single(found->variant)) {
+          take(found->variant, panel, strand, of_class);
+          continue;
+        }
+        multiply(*found, strand, panel, of_class);
         restore(*found, panel, strand);
       }
       if (!plan_.planar) continue;
@@ -755,8 +818,10 @@ void Winograd<T>::Task::run_pass(index number) {
     }
     tiles.points = points;
     tiles.point_stride = tiles.all * plan_.pitch;
-    points += factor * tiles.point_stride;
-    transform(tiles);
+    if (!single(tiles.variant)) {
+      points += factor * tiles.point_stride;
+      transform(tiles);
+    }
     all.push_back(tiles);
   }
   for (index panel = panel_begin_; panel < panel_end_; ++panel) run_panel(panel, groups, all);

@@ -67,6 +67,7 @@ struct WinogradAxis {
 
   // Per image: products, their sums, transformed points, and products of one tile of every phase.
   double products = 0, sums = 0, points = 0, weights = 0;
+  double plain_sums = 0, plain_points = 0;  // of phases with a single tap
 };
 
 // Distance between the taps of a phase, in samples.
@@ -161,8 +162,11 @@ inline WinogradAxis winograd_axis(Kind kind, const Axis& axis, const std::vector
                                   const WinogradCut& cut) {
   WinogradAxis out = kind == Kind::forward ? winograd_forward_strands(axis, classes, cut)
                                            : winograd_adjoint_strands(axis, classes, cut);
-  for (const Variant& v : out.variants)
+  const bool single = kind == Kind::forward;
+  for (const Variant& v : out.variants) {
     out.points += double(v.grid(0, v.positions) * v.shape().points * index(out.sources.size()));
+    if (single && v.form == kPlain) out.plain_points += double(v.positions);
+  }
   for (const Strand& s : out.strands) {
     if (s.variant < 0) continue;
     const Variant& v = out.variants[std::size_t(s.variant)];
@@ -174,6 +178,7 @@ inline WinogradAxis winograd_axis(Kind kind, const Axis& axis, const std::vector
     }
     out.products += tiles * products;
     out.sums += tiles * v.shape().points;
+    if (single && v.form == kPlain) out.plain_sums += tiles;
     out.weights += products;
   }
   return out;

@@ -9,7 +9,7 @@ namespace {
 // Vector operations beside the products, measured: per vector of transformed samples, per vector of
 // products, and per vector of weights, which come from a farther cache the fewer tiles share them. A kernel
 // that is used once pays for the transform of its weights as well.
-constexpr double kInput = 7, kOutput = 20, kWeight = 4, kPack = 56;
+constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56;
 
 // Sums of few products have so little rounding that rough forms would stand out.
 constexpr index kFewProducts = 32;
@@ -36,7 +36,8 @@ bool few_products(const ChannelPacking<T>& p) {
   return source_count(p, true) * p.src_channels < kFewProducts;
 }
 
-// The points of so many tiles, the fewest that keep the processor busy, may need so much of the arrays.
+// The points of so many tiles of an adjoint, the fewest that keep the processor busy, may need so much of the
+// arrays.
 constexpr double kFewestTiles = 8, kPointShare = 1 / 6.;
 
 struct Option {
@@ -154,13 +155,15 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
       for (const Option& w : all[2]) {
         if (d.rough + h.rough + w.rough > most_rough) continue;
         const double products = d.axis.products * h.axis.products * w.axis.products;
-        const double sums = d.axis.sums * h.axis.sums * w.axis.sums;
-        const double points = d.axis.points * h.axis.points * w.axis.points;
+        const double sums = d.axis.sums * h.axis.sums * w.axis.sums -
+                            d.axis.plain_sums * h.axis.plain_sums * w.axis.plain_sums;
+        const double points = d.axis.points * h.axis.points * w.axis.points -
+                              d.axis.plain_points * h.axis.plain_points * w.axis.plain_points;
         const double weights = d.axis.weights * h.axis.weights * w.axis.weights;
         const double cost = vectors * (products * channels + sums * kOutput) +
                             points * kInput * channels / lanes + weights * weight * vectors * channels;
         const double tile = d.tile_points() * h.tile_points() * w.tile_points() * channels;
-        const bool fits = kFewestTiles * tile <= kPointShare * arrays;
+        const bool fits = p.shape.kind == Kind::forward || kFewestTiles * tile <= kPointShare * arrays;
         if (best.cost >= 0 && (fits == best_fits ? cost >= best.cost : best_fits)) continue;
         best_fits = fits;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;

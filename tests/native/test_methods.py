@@ -158,6 +158,27 @@ def test_winograd_forms(path, shape, kernel, stride, dilation, layout):
         assert plan(x, threads=threads).tobytes() == one.tobytes()
 
 
+@pytest.mark.parametrize("width", [64, 61])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_winograd_of_a_large_result(path, width, layout):
+    """Several times the caches, beside phases of a single tap: results are streamed where lines are whole."""
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((3, 71, width, 32)).astype("float32")
+    w = rng.standard_normal((3, 3, 32, 32)).astype("float32")
+    b = rng.standard_normal(32).astype("float32")
+    want = reference.conv_transpose(x, w, 2, "same", bias=b)
+    if layout == "channels_first":
+        x, want = np.ascontiguousarray(np.moveaxis(x, -1, 1)), np.moveaxis(want, -1, 1)
+    plan = convtranspose.plan(w, 2, "same", bias=b, data_format=layout, algorithm="winograd")
+    for threads in (1, 2):
+        out, untouched = guarded(want.shape, "float32")
+        plan(x, out=out, threads=threads)
+        np.testing.assert_allclose(out, want, rtol=0, atol=1e-5 * np.abs(want).max())
+        assert untouched()
+        fresh = plan(x, threads=threads)  # begins with a cache line
+        np.testing.assert_allclose(fresh, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+
 def test_every_winograd_form_is_tested():
     said = [
         convtranspose.plan(
@@ -311,6 +332,7 @@ BITS_WINOGRAD = [
     ((3, 6, 7, 9, 48), (4, 3, 5, 32, 48), 2, 1),
     ((5, 67, 64), (25, 32, 64), 4, 1),
     ((3, 17, 13, 40), (7, 9, 40, 40), 1, 1),
+    ((3, 29, 28, 64), (3, 3, 64, 64), 2, 1),
 ]
 
 
