@@ -554,14 +554,15 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
   };
 
   const WinogradForm* form[kAxes];
-  std::vector<Part> parts[kAxes];
-  // From one part to the next, and from one source to the next.
-  index part_step[kAxes], source_step = plan_.rounded, tile_step = plan_.pitch, source_steps[kAxes];
+  // Where the parts that meet a point of an axis are.
+  std::vector<index> offsets[kAxes][kWinogradMostPoints];
+  index source_step = plan_.rounded, tile_step = plan_.pitch;
   for (int a = kAxes - 1; a >= 0; --a) {
     form[a] = &tiles.variant[a]->shape();
-    parts[a] = list_parts(p_, a, *form[a], strand[a]->cls);
-    part_step[a] = form[a]->shift() * tile_step;
-    source_steps[a] = source_step;
+    for (const Part& part : list_parts(p_, a, *form[a], strand[a]->cls))
+      for (int point = 0; point < form[a]->points; ++point)
+        if (form[a]->meets(part.taps(), part.number, point))
+          offsets[a][point].push_back(part.source * source_step + part.number * form[a]->shift() * tile_step);
     tile_step *= grid[a];
     source_step *= index(plan_.axis[a].sources.size());
   }
@@ -571,18 +572,16 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
   product.bias = zeros;
   product.dst_stride_c = 1;
   product.columns = product.dst_stride = width;
+  weight_offset_.clear();
   const index micro = tile_size(run, largest);
   index first = 0;  // tile of the current point
   each_point(form, [&](auto& point) {
     src_offset_.clear();
-    weight_offset_.clear();
-    each_part(form, parts, point, [&](auto& part) {
-      weight_offset_.push_back(index(src_offset_.size()) * slice);
-      index offset = 0;
-      for (int a = 0; a < kAxes; ++a)
-        offset += part[a]->number * part_step[a] + part[a]->source * source_steps[a];
-      src_offset_.push_back(offset);
-    });
+    for (const index d : offsets[0][point[0]])
+      for (const index h : offsets[1][point[1]])
+        for (const index w : offsets[2][point[2]]) src_offset_.push_back(d + h + w);
+    while (weight_offset_.size() < src_offset_.size())
+      weight_offset_.push_back(index(weight_offset_.size()) * slice);
     product.taps = index(src_offset_.size());
     product.src_offset = src_offset_.data();
     product.weight_offset = weight_offset_.data();

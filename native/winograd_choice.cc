@@ -38,7 +38,7 @@ bool few_products(const ChannelPacking<T>& p) {
 
 // The points of so many tiles of an adjoint, the fewest that keep the processor busy, may need so much of the
 // arrays.
-constexpr double kFewestTiles = 8, kPointShare = 1 / 6.;
+constexpr double kFewestTiles = 8, kPointShare = 1 / 4.;
 
 struct Option {
   WinogradCut cut;
