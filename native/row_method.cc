@@ -16,8 +16,13 @@
 namespace ct {
 namespace {
 
-constexpr index kUnitRows = 96;      // rows whose buffer stays in the first caches
-constexpr index kChunkVectors = 24;  // vectors of positions between two stores
+// Rows of a buffer, and vectors of positions between two stores. Planes of many channels come from short
+// sums, whose stores are much of the work: they want a buffer in the first cache. The others share their
+// loads among more rows.
+struct BufferSize {
+  index rows, vectors;
+};
+constexpr BufferSize kManyChannels = {32, 12}, kFewChannels = {96, 24};
 
 // One destination row: a phase of every axis and a channel.
 struct Row {
@@ -69,6 +74,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   const Path& path_;
   const KernelTable<T>& table_;
   std::vector<AxisClass> classes_[kAxes];
+  BufferSize buffer_;
   index reach_[kAxes];  // largest shift
   std::vector<Unit> units_;
   std::vector<index> tap_shifts_;  // (d, h, w) per tap of every tile
@@ -80,7 +86,11 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
 
 template <class T>
 RowMethod<T>::RowMethod(const Shape& shape, const T* kernel, const Path& path)
-    : shape_(shape), path_(path), table_(kernels<T>(path)), weights_(0) {
+    : shape_(shape),
+      path_(path),
+      table_(kernels<T>(path)),
+      buffer_(shape.channels_first && shape.dst_channels() >= 32 ? kManyChannels : kFewChannels),
+      weights_(0) {
   for (int a = 0; a < kAxes; ++a) {
     classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
     reach_[a] = 0;
@@ -92,13 +102,13 @@ RowMethod<T>::RowMethod(const Shape& shape, const T* kernel, const Path& path)
   std::vector<std::pair<index, index>> pairs;
   for (index d = 0; d < shape.s[0]; ++d)
     for (index h = 0; h < shape.s[1]; ++h) pairs.emplace_back(d, h);
-  if (per_channel * (shape.channels_first ? 1 : channels) <= kUnitRows) {
-    const index run = std::max<index>(1, kUnitRows / per_channel);
+  if (per_channel * (shape.channels_first ? 1 : channels) <= buffer_.rows) {
+    const index run = std::max<index>(1, buffer_.rows / per_channel);
     for (index c = 0; c < channels; c += run) add_unit(pairs, c, std::min(run, channels - c));
   } else {
     // Channels last, a unit holds all channels where it can: its lines are then one run of memory.
-    const bool lines = !shape.channels_first && shape.s[2] * channels <= 2 * kUnitRows;
-    const index run = lines ? channels : std::max<index>(1, kUnitRows / shape.s[2]);
+    const bool lines = !shape.channels_first && shape.s[2] * channels <= 2 * buffer_.rows;
+    const index run = lines ? channels : std::max<index>(1, buffer_.rows / shape.s[2]);
     for (const auto& pair : pairs)
       for (index c = 0; c < channels; c += run) add_unit({pair}, c, std::min(run, channels - c));
   }
@@ -227,8 +237,8 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   for (int a = 0; a < kAxes; ++a) s.window[a] = s.block[a] + reach_[a];
   s.plane = s.window[0] * s.window[1] * s.window[2];
   // The last tile of a plane may read one chunk beyond it.
-  s.scratch_elements = ceil_div(channels * s.plane + kChunkVectors * lanes, lanes) * lanes +
-                       most_rows_ * kChunkVectors * lanes;
+  s.scratch_elements = ceil_div(channels * s.plane + buffer_.vectors * lanes, lanes) * lanes +
+                       most_rows_ * buffer_.vectors * lanes;
   return s;
 }
 
@@ -290,13 +300,14 @@ void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call
   const View<T>& out = call.dst;
   const index width = plan.window[2], s = shape_.s[2];
   Line<T> line;
-  line.pitch = kChunkVectors * table_.lanes;
+  line.pitch = buffer_.vectors * table_.lanes;
   line.s = s;
   line.lo = call.axes[2].lo;
   line.length = call.axes[2].o;
   line.channels = unit.channels;
   line.stride = out.stride[2];
   line.stride_c = out.stride_c;
+  line.streams = worth_streaming(out, shape_.dst_channels());
   for (index n = begin / width; n * width < end; ++n) {
     const index q_h = q[1] + n;
     line.q_begin = q[2] + std::max<index>(begin - n * width, 0);
@@ -326,10 +337,10 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   const index group = task % shape_.groups, image = task / shape_.groups;
 
   T* const planes = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
-  T* const buffer = planes + plan.scratch_elements - most_rows_ * kChunkVectors * lanes;
+  T* const buffer = planes + plan.scratch_elements - most_rows_ * buffer_.vectors * lanes;
   copy_window(plan, call.src.data + image * call.src.stride_n + group * channels * call.src.stride_c,
               call.src, q, planes);
-  std::memset(planes + channels * plan.plane, 0, sizeof(T) * std::size_t(kChunkVectors * lanes));
+  std::memset(planes + channels * plan.plane, 0, sizeof(T) * std::size_t(buffer_.vectors * lanes));
 
   T* dst = call.dst.data + image * call.dst.stride_n + group * shape_.dst_channels() * call.dst.stride_c;
   std::vector<index> offsets(tap_shifts_.size() / 3);
@@ -342,15 +353,15 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   tile.src_stride_c = plan.plane;
   tile.channels = channels;
   tile.bias = bias;
-  tile.dst_stride = kChunkVectors * lanes;
+  tile.dst_stride = buffer_.vectors * lanes;
   tile.weight_offset = nullptr;
 
   const index run = (q_stop[1] - q[1] - 1) * plan.window[2] + q_stop[2] - q[2];  // positions of a plane
   for (index q_d = q[0]; q_d < q_stop[0]; ++q_d) {
     const T* first =
         planes + ((q_d - q[0] + reach_[0]) * plan.window[1] + reach_[1]) * plan.window[2] + reach_[2];
-    for (index begin = 0; begin < run; begin += kChunkVectors * lanes) {
-      const index end = std::min(begin + kChunkVectors * lanes, run);
+    for (index begin = 0; begin < run; begin += buffer_.vectors * lanes) {
+      const index end = std::min(begin + buffer_.vectors * lanes, run);
       const index vectors = ceil_div(end - begin, lanes);
       for (index u = unit_begin; u < unit_end; ++u) {
         const Unit& unit = units_[std::size_t(u)];

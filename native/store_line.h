@@ -15,6 +15,7 @@ struct Line {
   index q_begin, q_end, s, lo, length, channels;
   T* dst;  // of destination 0, channel 0
   index stride, stride_c;
+  bool streams = false;  // around the caches, where the destinations are aligned
 };
 
 template <class T>
@@ -36,6 +37,7 @@ void store_line(const KernelTable<T>& table, const Line<T>& a) {
   if (fast >= fast_end) return;
   constexpr index most = 256;
   const T* rows[most];
+  const auto move = a.streams ? table.interleave_streaming : table.interleave;
   const T* at = a.buffer + fast - a.q_begin;
   const index o = a.s * fast - a.lo;
   if (a.stride_c == 1 && a.stride == a.channels && a.s * a.channels <= most) {
@@ -44,7 +46,7 @@ void store_line(const KernelTable<T>& table, const Line<T>& a) {
   } else if (a.stride == 1 && a.s <= most) {
     for (index c = 0; c < a.channels; ++c) {
       for (index r = 0; r < a.s; ++r) rows[r] = at + a.map[r * a.channels + c] * a.pitch;
-      table.interleave(rows, a.s, fast_end - fast, a.dst + o + c * a.stride_c);
+      move(rows, a.s, fast_end - fast, a.dst + o + c * a.stride_c);
     }
   } else {
     for (index q = fast; q < fast_end; ++q) one(q);

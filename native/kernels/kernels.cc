@@ -147,6 +147,7 @@ KernelTable<T> make() {
   t.transpose_streaming = kVectorBytes == 64 ? transpose<T, true> : nullptr;
   t.pad_rows = pad_rows<T>;
   t.interleave = interleave<T>;
+  t.interleave_streaming = interleave_streaming<T>;
   t.finite = finite<T>;
   t.widen[0] = widen<Float16>;
   t.widen[1] = widen<BFloat16>;

@@ -150,7 +150,7 @@ inline void interleave_vectors(Vec<T> (&v)[N]) {
 }
 #endif
 
-template <class T, int N>
+template <class T, int N, bool Streaming = false>
 inline void interleave_some(const T* const* rows, ct::index count, T* dst) {
   ct::index j = 0;
 #if !defined(__clang__)  // Clang has other shuffles, and vectorises the plain loop
@@ -164,7 +164,8 @@ inline void interleave_some(const T* const* rows, ct::index count, T* dst) {
       for (int r = 0; r < N; ++r) v[r] = load(rows[r] + j);
       interleave_vectors<T, N>(v);
 #pragma GCC unroll 16
-      for (int r = 0; r < N; ++r) store(dst + r * lanes, v[r]);
+      for (int r = 0; r < N; ++r)
+        Streaming ? stream<T>(dst + r * lanes, v[r]) : store<T>(dst + r * lanes, v[r]);
     }
 #endif
   for (; j < count; ++j, dst += N)
@@ -213,6 +214,22 @@ void interleave(const T* const* rows, ct::index n, ct::index count, T* dst) {
       if (n >= Simd<T>::lanes) return interleave_many(rows, n, count, dst);
       for (ct::index j = 0; j < count; ++j, dst += n)
         for (ct::index r = 0; r < n; ++r) dst[r] = rows[r][j];
+  }
+}
+
+// The same around the caches, for the usual strides and where dst is aligned to vectors.
+template <class T>
+void interleave_streaming(const T* const* rows, ct::index n, ct::index count, T* dst) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(dst) % kVectorBytes == 0;
+  switch (aligned ? n : 0) {
+    case 1:
+      return interleave_some<T, 1, true>(rows, count, dst);
+    case 2:
+      return interleave_some<T, 2, true>(rows, count, dst);
+    case 4:
+      return interleave_some<T, 4, true>(rows, count, dst);
+    default:
+      return interleave(rows, n, count, dst);
   }
 }
 
