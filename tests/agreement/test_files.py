@@ -1,14 +1,10 @@
-"""Files against the installed Keras 3, tf_keras and TensorFlow.js: theirs are read here, ours are read there.
-
-TensorFlow.js is found by ``node`` as it finds modules; ``NODE_PATH`` helps it.
-"""
+"""Files against the installed Keras 3, tf_keras and TensorFlow.js: theirs are read here, ours there."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import os
-import shutil
 import subprocess
 import warnings
 
@@ -288,20 +284,6 @@ TFJS_CHAINS = {
         ("ELU", {}),
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def node():
-    """The program ``node``, where it has TensorFlow.js."""
-    found = shutil.which("node")
-    if found is None:
-        pytest.skip("Node.js is the other side")
-    asked = subprocess.run(
-        [found, "-e", "require.resolve('@tensorflow/tfjs')"], check=False, capture_output=True
-    )
-    if asked.returncode:
-        pytest.skip("@tensorflow/tfjs is the other side; NODE_PATH says where it is")
-    return found
 
 
 @pytest.mark.parametrize("dialect", [KERAS3, TF_KERAS_2_21], ids=lambda d: d.name)

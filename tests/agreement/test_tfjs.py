@@ -1,13 +1,9 @@
-"""The face of TensorFlow.js beside the installed TensorFlow.js: one process of Node.js answers all questions.
-
-TensorFlow.js is found by ``node`` as it finds modules; ``NODE_PATH`` helps it.
-"""
+"""The face of TensorFlow.js beside the installed one: a process of Node.js answers all questions."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import subprocess
 import warnings
 
@@ -188,15 +184,7 @@ def encoded(question):
 
 
 @pytest.fixture(scope="module")
-def answers():
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node.js is the other side")
-    asked = subprocess.run(
-        [node, "-e", "require.resolve('@tensorflow/tfjs')"], check=False, capture_output=True
-    )
-    if asked.returncode:
-        pytest.skip("@tensorflow/tfjs is the other side; NODE_PATH says where it is")
+def answers(node):
     topics = questions()
     everything = [encoded(q) for group in topics.values() for q in group]
     done = subprocess.run(

@@ -24,6 +24,15 @@ def guarded(shape, dtype):
     return out, untouched
 
 
+def check_on_threads(plan, x, want):
+    """The exact result on any number of threads, and nothing beside it."""
+    for threads in (1, 2, 5):
+        out, untouched = guarded(want.shape, x.dtype)
+        plan(x, out=out, threads=threads)
+        np.testing.assert_array_equal(out, want)
+        assert untouched()
+
+
 def test_more_than_one_path_is_tested_on_x86():
     assert native_module.paths()[-1] in ("baseline", "neon")
 
@@ -112,11 +121,7 @@ def test_winograd_is_exact_on_small_integers(path, shape, kernel, stride, dilati
     options = {"bias": b, "groups": groups, "data_format": layout, "dilation_rate": dilation}
     plan = convtranspose.plan(w, stride, padding, **options, algorithm="winograd")
     assert "Winograd" in plan.explain(x.shape)
-    for threads in (1, 2, 5):
-        out, untouched = guarded(want.shape, "float32")
-        plan(x, out=out, threads=threads)
-        np.testing.assert_array_equal(out, want)
-        assert untouched()
+    check_on_threads(plan, x, want)
 
 
 FORMS = [
@@ -308,11 +313,7 @@ def test_projection_is_exact_on_small_integers(
     options = {"bias": b, "groups": groups, "data_format": layout, "dilation_rate": dilation}
     plan = convtranspose.plan(w, stride, padding, **options)
     assert "projection" in plan.explain(x.shape)
-    for threads in (1, 2, 5):
-        out, untouched = guarded(want.shape, "float32")
-        plan(x, out=out, threads=threads)
-        np.testing.assert_array_equal(out, want)
-        assert untouched()
+    check_on_threads(plan, x, want)
 
 
 BITS = [
