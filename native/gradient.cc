@@ -65,6 +65,12 @@ struct Run {
     return blocks.y_positions(padded) / ((blocks.size[1] - 1) * h_axis.s + (h_axis.k - 1) * h_axis.d + 1) *
            blocks.size[1] * h_taps;
   }
+  // Where a vector of input channels begins. In place the last one ends with its group, and shares numbers
+  // with the one before, which does not store them.
+  index vector_begin(index panel, index v) const {
+    const index begin = (panel * panel_vectors + v) * lanes();
+    return x_copied || begin >= c_in ? begin : std::min(begin, c_in - lanes());
+  }
   index vectors_of_run() const { return ceil_div(length, lanes()); }
 };
 
@@ -221,8 +227,8 @@ class Task {
     const index vectors = std::min(r_.panel_vectors, ceil_div(r_.c_in - first, lanes));
     GradientTile<T> tile;
     for (index v = 0; v < vectors; ++v) {
-      tile.b_offset[v] = tile.dst_offset[v] = v * lanes;
-      tile.columns[v] = std::min(lanes, r_.c_in - first - v * lanes);
+      tile.b_offset[v] = tile.dst_offset[v] = r_.vector_begin(panel, v) - first;
+      tile.columns[v] = std::min(r_.vector_begin(panel, v + 1), r_.c_in) - r_.vector_begin(panel, v);
     }
     tile.dst_stride_c = 1;
     tile.dst = r_.out + (run * r_.length + chunk * r_.chunk) * all + group * r_.c_in + first;
@@ -337,7 +343,7 @@ bool lay_out(Run<T>& r, bool y_is_vector) {
     cut_blocks(r);
     const index passes = r.runs * ceil_div(r.length, r.table->max_elements[r.panel_vectors - 1]);
     const bool far = r.x.stride[2] * index(sizeof(T)) % 1024 == 0;
-    r.x_copied = r.x.stride_c != 1 || r.c_in % lanes != 0 || (passes >= 8 && far);
+    r.x_copied = r.x.stride_c != 1 || r.c_in < lanes || (passes >= 8 && far);
   }
   r.chunks = ceil_div(r.c_out, r.chunk);
   for (int a = 0; a < kAxes; ++a)

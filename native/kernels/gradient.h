@@ -11,6 +11,9 @@ constexpr int gradient_elements(int v) {
   return kRegisters == 32 ? (v <= 2 ? 14 : v <= 4 ? 6 : 3) : (v == 1 ? 12 : v == 2 ? 6 : v <= 4 ? 3 : 1);
 }
 
+// Positions of the vector side that are asked for ahead: channels of a wide array lie far apart.
+constexpr int kGradientAhead = 16;
+
 template <class T, int M, int V>
 void gradient_kernel(const ct::GradientTile<T>& g) {
   constexpr int lanes = Simd<T>::lanes;
@@ -20,10 +23,13 @@ void gradient_kernel(const ct::GradientTile<T>& g) {
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) offset[v] = g.b_offset[v] - g.b_offset[0];
   const ct::index a_step = g.a_step, b_step = g.b_step;
+  const ct::index ahead = kGradientAhead * b_step;
   for (ct::index r = 0; r < g.rows; ++r) {
     const T* a = g.a[r] + g.a_offset;
     const T* b = g.b[r] + g.b_offset[0];
     for (ct::index j = g.count[r]; j > 0; --j) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) __builtin_prefetch(b + ahead + offset[v]);
       if (M < V) {
         Vec<T> x[M];
 #pragma GCC unroll 16
