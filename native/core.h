@@ -103,6 +103,22 @@ struct GradientTile {
   bool add;
 };
 
+// The same for groups of few channels side by side in one vector of the outputs; the inputs are permuted as
+// in the group method.
+//   sums[t, c, :] += sum over rows r, positions j of (x[r, j, :] in order[c]) * y[r, j + y_offset[t], :]
+template <class T>
+struct GroupGradientTile {
+  static constexpr int kMaxChannels = 8, kMaxTaps = 4;
+  index rows;
+  const T* const* x;
+  const T* const* y;
+  const index* count;  // positions per row
+  index x_offset, y_offset[kMaxTaps];
+  index x_step, y_step;  // between neighbouring positions
+  const std::int32_t* order;
+  T* sums;
+};
+
 // The same for one channel per group, vectors along the channels.
 //   sums[m, :] += sum over rows r, positions j of x[r, j, :] * y[r, j + m * y_tap, :]
 template <class T>
@@ -256,6 +272,10 @@ struct KernelTable {
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
   int max_group_positions;  // of the group method; 0 where vectors have no permutation
   void (*group[kMaxPositions])(const GroupTile<T>&);
+  // By channels of a part and taps.
+  int max_group_taps[GroupGradientTile<T>::kMaxChannels];
+  void (*group_gradient[GroupGradientTile<T>::kMaxChannels][GroupGradientTile<T>::kMaxTaps])(
+      const GroupGradientTile<T>&);
   // Of the kernel gradient by vectors and broadcast elements.
   static constexpr int kMaxGradientVectors = GradientTile<T>::kMaxVectors;
   int max_elements[kMaxGradientVectors];

@@ -311,9 +311,8 @@ template <class T>
 bool lay_out(Run<T>& r, bool y_is_vector) {
   const Axis* axes = r.blocks.axes;
   const index lanes = r.lanes();
-  bool paddable[kAxes];  // the zeros around the array are not much more than the array
-  for (int a = 0; a < kAxes; ++a)
-    paddable[a] = (axes[a].i - 1) * axes[a].s + (axes[a].k - 1) * axes[a].d < 4 * axes[a].o + 64;
+  bool paddable[kAxes];
+  for (int a = 0; a < kAxes; ++a) paddable[a] = Blocks::paddable(axes[a]);
   const bool neighbours = axes[2].d == 1 && paddable[2];
   r.y_is_vector = y_is_vector;
   r.w_taps = neighbours && (y_is_vector ? r.c_out % lanes != 0 : r.c_out < 8) ? axes[2].k : 1;
@@ -372,6 +371,8 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
                      index groups, const Path& path, int threads, ShouldStop should_stop, bool add) {
   if (x.c == groups && y.c == groups && groups > 1)
     return depthwise_kernel_gradient(x, y, out, axes, path, threads, should_stop, add);
+  if (group_gradient_applies(x, y, axes, groups, path))
+    return group_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add);
   Run<T> r(x, y, axes);
   r.groups = groups;
   r.c_in = x.c / groups;

@@ -4,18 +4,16 @@
 // channels last with zeros around, then computes line by line. Channels-first results leave a buffer of one
 // line transposed.
 #include <algorithm>
-#include <cstring>
 
+#include "group_window.h"
 #include "method.h"
 #include "schedule.h"
-#include "window.h"
 
 namespace ct {
 namespace {
 
 constexpr index kBudget = 64 << 10;  // bytes of a window: blocks of any size up to the second cache do alike
 constexpr index kMostStride = 64;    // whole lines of results stay small
-constexpr index kSlack = 64;         // vectors may read behind the last position
 
 template <class T>
 class GroupMethod final : public Method<T> {
@@ -63,50 +61,33 @@ class GroupMethod final : public Method<T> {
 
   void pair_taps();
   Schedule schedule(const Call<T>& call) const;
-  Window<T> open_window(const Call<T>& call, index group, index groups, const Box& box, T* memory,
-                        T* line) const;
   static void run_task(void* context, index task);
 
   Shape shape_;
   const KernelTable<T>& table_;
-  index src_, dst_;     // channels of a group
-  index bundle_;        // groups of a vector
-  index part_, parts_;  // source channels of a group that meet in one vector, and how many such vectors
-  index pitch_;         // of a copied position
-  index bundles_;
+  index src_, dst_;  // channels of a group
+  index bundle_, bundles_;
+  GroupLayout layout_;
   std::vector<AxisClass> classes_[kAxes];
   std::vector<Taps> w_taps_;  // per class of w
   std::vector<std::int32_t> order_;
   Buffer<T> weights_;
 };
 
-// Groups of a vector.
-inline index bundle_of(const Shape& shape, index lanes) {
-  return std::min(lanes / shape.dst_channels(), shape.groups);
-}
-
 template <class T>
 GroupMethod<T>::GroupMethod(const Shape& shape, const T* kernel, const Path& path)
-    : shape_(shape), table_(kernels<T>(path)), weights_(0) {
-  const index lanes = table_.lanes, slice = lanes * shape.src_channels();
-  src_ = shape.src_channels();
-  dst_ = shape.dst_channels();
-  bundle_ = bundle_of(shape, lanes);
-  part_ = src_;
-  if (bundle_ * src_ > lanes)  // sizes that are copied fast
-    for (part_ = 8; part_ * bundle_ > lanes;) part_ /= 2;
-  parts_ = ceil_div(src_, part_);
-  pitch_ = parts_ * bundle_ * part_;
-  bundles_ = ceil_div(shape.groups, bundle_);
+    : shape_(shape),
+      table_(kernels<T>(path)),
+      src_(shape.src_channels()),
+      dst_(shape.dst_channels()),
+      bundle_(bundle_of(table_.lanes, dst_, shape.groups)),
+      bundles_(ceil_div(shape.groups, bundle_)),
+      layout_(table_.lanes, bundle_, src_),
+      order_(layout_.template order<T>(table_.lanes, dst_)),
+      weights_(0) {
+  const index lanes = table_.lanes, slice = lanes * src_;
   for (int a = 0; a < kAxes; ++a) classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
   pair_taps();
-
-  constexpr index words = sizeof(T) / sizeof(std::int32_t);
-  order_.assign(std::size_t(part_ * lanes * words), 0);
-  for (index c = 0; c < part_; ++c)
-    for (index l = 0; l < bundle_ * dst_; ++l)
-      for (index w = 0; w < words; ++w)
-        order_[std::size_t((c * lanes + l) * words + w)] = std::int32_t((l / dst_ * part_ + c) * words + w);
 
   // Order: bundle, tap, source channel, lane.
   const index taps = shape.taps(), co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
@@ -159,7 +140,7 @@ typename GroupMethod<T>::Schedule GroupMethod<T>::schedule(const Call<T>& call) 
   s.buffered = call.dst.stride_c != 1;
   const auto measure = [&] {
     index line = 0;  // positions of the source
-    s.window_elements = pitch_;
+    s.window_elements = layout_.pitch;
     s.tasks = call.src.n * bundles_;
     for (int a = 0; a < kAxes; ++a) {
       const index reach = (shape_.k[a] - 1) * shape_.d[a] / (shape_.kind == Kind::forward ? shape_.s[a] : 1);
@@ -170,7 +151,7 @@ typename GroupMethod<T>::Schedule GroupMethod<T>::schedule(const Call<T>& call) 
       s.tasks *= s.blocks[a];
     }
     s.line_elements = s.buffered ? s.block[2] * s.axis[2].dst_step * lanes : 0;
-    if (parts_ > 1) s.line_elements = std::max(s.line_elements, line * bundle_ * src_ + kSlack);
+    s.line_elements = std::max(s.line_elements, layout_.line_elements(line));
     return s.window_elements + s.line_elements;
   };
   const index budget = kBudget / index(sizeof(T));
@@ -185,42 +166,8 @@ typename GroupMethod<T>::Schedule GroupMethod<T>::schedule(const Call<T>& call) 
     s.block[a] = std::max(ceil_div(s.block[a], 2), smallest[a]);
     elements = measure();
   }
-  s.scratch_elements = s.window_elements + s.line_elements + kSlack;
+  s.scratch_elements = s.window_elements + s.line_elements + kGroupSlack;
   return s;
-}
-
-// Positions of (group, channel) become (part, group, channel of the part). The last part may take what lies
-// behind its group's channels with it; no lane asks for that.
-template <index Part, class T>
-void put_in_parts(const T* from, index positions, index groups, index channels, T* to) {
-  for (index p = 0; p < positions; ++p, from += groups * channels)
-    for (index c = 0; c < channels; c += Part)
-      for (index g = 0; g < groups; ++g, to += Part)
-        std::memcpy(to, from + g * channels + c, sizeof(T) * Part);
-}
-
-// The source of a bundle, zeros around it. A position is its groups' channels, or parts of them: the first
-// few channels of all groups, then the next.
-template <class T>
-Window<T> GroupMethod<T>::open_window(const Call<T>& call, index group, index groups, const Box& box,
-                                      T* memory, T* line) const {
-  const index first = group * src_, channels = groups * src_;
-  if (parts_ == 1) return copy_window(table_, call.src, first, channels, box, pitch_, memory);
-  const auto put = part_ == 1   ? &put_in_parts<1, T>
-                   : part_ == 2 ? &put_in_parts<2, T>
-                   : part_ == 4 ? &put_in_parts<4, T>
-                                : &put_in_parts<8, T>;
-  const index width = box.hi[2] - box.lo[2];
-  Box row = box;
-  T* to = memory;
-  for (index d = box.lo[0]; d < box.hi[0]; ++d)
-    for (index h = box.lo[1]; h < box.hi[1]; ++h, to += width * pitch_) {
-      row.lo[0] = d, row.hi[0] = d + 1;
-      row.lo[1] = h, row.hi[1] = h + 1;
-      copy_window(table_, call.src, first, channels, row, bundle_ * src_, line);
-      put(line, width, bundle_, src_, to);
-    }
-  return window_of<T>(memory, box, pitch_);
 }
 
 template <class T>
@@ -252,8 +199,8 @@ void GroupMethod<T>::run_task(void* context, index task) {
   }
   T* const buffer = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
   T* const memory = buffer + plan.line_elements;
-  std::fill_n(buffer + plan.scratch_elements - kSlack, kSlack, T(0));
-  const Window<T> source = self.open_window(call, group, groups, box, memory, buffer);
+  std::fill_n(buffer + plan.scratch_elements - kGroupSlack, kGroupSlack, T(0));
+  const Window<T> source = self.layout_.open(self.table_, call.src, group, groups, box, memory, buffer);
 
   const index columns = groups * self.dst_, channel = group * self.dst_;
   T bias[64 / sizeof(T)] = {};
@@ -261,10 +208,10 @@ void GroupMethod<T>::run_task(void* context, index task) {
   std::vector<GroupTap> pairs, singles;
   GroupTile<T> tile;
   tile.src_stride = plan.axis[2].src_step * source.stride[2];
-  tile.parts = self.parts_;
-  tile.part_step = self.bundle_ * self.part_;
-  tile.channels = self.part_;
-  tile.last = self.src_ - (self.parts_ - 1) * self.part_;
+  tile.parts = self.layout_.parts;
+  tile.part_step = self.layout_.part_step();
+  tile.channels = self.layout_.part;
+  tile.last = self.layout_.last();
   tile.order = self.order_.data();
   tile.weights = self.weights_.data() + group / self.bundle_ * self.shape_.taps() * slice;
   tile.bias = bias;
@@ -363,14 +310,10 @@ void GroupMethod<T>::run_task(void* context, index task) {
 template <class T>
 bool group_method_applies(const Shape& shape, const Path& path) {
   const KernelTable<T>& table = kernels<T>(path);
-  const index lanes = table.lanes, dst = shape.dst_channels();
-  if (table.max_group_positions == 0 || shape.groups == 1 || 2 * dst > lanes) return false;
-  if (shape.s[2] > kMostStride) return false;
+  if (!bundles_fill(table, shape.dst_channels(), shape.groups) || shape.s[2] > kMostStride) return false;
   // The row method needs no permutations, and lines that stay planes not even a transpose.
   const bool pairs = shape.k[2] >= 2 * shape.s[2] && shape.s[2] > 1;
-  if (shape.kind == Kind::forward && shape.channels_first && !pairs) return false;
-  const index vectors = ceil_div(shape.groups, bundle_of(shape, lanes));
-  return 2 * shape.groups * dst >= vectors * lanes;
+  return shape.kind == Kind::adjoint || !shape.channels_first || pairs;
 }
 
 template <class T>

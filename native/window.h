@@ -57,6 +57,8 @@ struct Blocks {
     }
     return count;
   }
+  // Whether the zeros around the outputs are not much more than the outputs.
+  static bool paddable(const Axis& a) { return (a.i - 1) * a.s + (a.k - 1) * a.d < 4 * a.o + 64; }
   // The positions of the outputs that a box of the inputs reaches.
   Box reached(const Box& x, const bool (&padded)[kAxes]) const {
     Box y = x;

@@ -74,4 +74,49 @@ void group_kernel(const ct::GroupTile<T>& a) {
   }
 }
 
+// Taps that share the permutations of the gradient: their sums, and with many registers the permutations.
+constexpr int group_taps(int channels) {
+  const int taps = kRegisters == 32 ? (30 - channels) / (channels + 1) : 12 / (channels + 1);
+  return taps < 4 ? taps : 4;
+}
+
+template <class T, int C, int Taps>
+void group_gradient_kernel(const ct::GroupGradientTile<T>& g) {
+  constexpr int lanes = Simd<T>::lanes;
+  constexpr int order_step = lanes * int(sizeof(T) / sizeof(std::int32_t));
+  Vec<T> acc[Taps][C];
+  ct::index offset[Taps];
+#pragma GCC unroll 4
+  for (int t = 0; t < Taps; ++t) {
+    offset[t] = g.y_offset[t] - g.y_offset[0];
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) acc[t][c] = load(g.sums + (t * C + c) * lanes);
+  }
+  const ct::index x_step = g.x_step, y_step = g.y_step;
+  for (ct::index r = 0; r < g.rows; ++r) {
+    const T* x = g.x[r] + g.x_offset;
+    const T* y = g.y[r] + g.y_offset[0];
+    const std::int32_t* order = g.order;
+    for (ct::index j = g.count[r]; j > 0; --j) {
+      if constexpr (kRegisters == 16) asm("" : "+r"(order));  // permutations stay in memory
+      const Vec<T> sample = load(x);
+      Vec<T> row[Taps];
+#pragma GCC unroll 4
+      for (int t = 0; t < Taps; ++t) row[t] = load(y + offset[t]);
+#pragma GCC unroll 8
+      for (int c = 0; c < C; ++c) {
+        const Vec<T> channel = permute<T>(sample, order + c * order_step);
+#pragma GCC unroll 4
+        for (int t = 0; t < Taps; ++t) acc[t][c] += channel * row[t];
+      }
+      x += x_step;
+      y += y_step;
+    }
+  }
+#pragma GCC unroll 4
+  for (int t = 0; t < Taps; ++t)
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) store(g.sums + (t * C + c) * lanes, acc[t][c]);
+}
+
 }  // namespace

@@ -69,6 +69,17 @@ void add_groups(KernelTable<T>& t) {
   if constexpr (M > 1) add_groups<T, M - 1>(t);
 }
 
+// Two groups at least share a vector.
+template <class T, int C = Simd<T>::lanes / 2, int Taps = group_taps(C)>
+void add_group_gradients(KernelTable<T>& t) {
+  t.max_group_taps[C - 1] = group_taps(C);
+  t.group_gradient[C - 1][Taps - 1] = group_gradient_kernel<T, C, Taps>;
+  if constexpr (Taps > 1)
+    add_group_gradients<T, C, Taps - 1>(t);
+  else if constexpr (C > 1)
+    add_group_gradients<T, C - 1>(t);
+}
+
 constexpr int kDepthwiseVectors = kRegisters == 32 ? 4 : 2;
 
 template <class T, int N = 4 * kDepthwiseVectors - 1>
@@ -129,6 +140,7 @@ KernelTable<T> make() {
   if constexpr (kPermutes) {
     t.max_group_positions = group_positions();
     add_groups<T>(t);
+    add_group_gradients<T>(t);
   }
   add_gradients<T>(t);
   t.max_depthwise_vectors = kDepthwiseVectors;

@@ -69,6 +69,29 @@ def test_groups_are_the_definition(path, shape, kernel, stride, dilation, groups
             assert untouched()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "groups"), CASES)
+def test_gradients_of_groups_are_the_definition(path, shape, kernel, stride, dilation, groups, layout, dtype):
+    rng = np.random.default_rng(4)
+    x = rng.integers(-3, 4, shape).astype(dtype)
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    w = np.zeros(kernel, dtype)
+    options = {"data_format": layout, "dilation_rate": dilation, "groups": groups}
+    for padding in ("same", [(1, -2), (-2, 1), (-1, 0)][: len(shape) - 2]):
+        y = rng.integers(-3, 4, convtranspose.plan(w, stride, padding, **options).output_shape(x.shape))
+        y = y.astype(dtype)
+        want = reference.kernel_gradient(x, y, kernel[:-2], stride, padding, **options)
+        for threads in (1, 3):
+            out, untouched = guarded(kernel, dtype)
+            convtranspose.conv_transpose_kernel_gradient(
+                x, y, kernel[:-2], stride, padding, out=out, threads=threads, **options
+            )
+            np.testing.assert_array_equal(out, want.astype(dtype))
+            assert untouched()
+
+
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "groups"), CASES[:8])
 def test_groups_have_the_same_bits_however_they_are_cut(
@@ -87,6 +110,11 @@ def test_groups_have_the_same_bits_however_they_are_cut(
     for threads in (2, 5):
         assert plan(x, threads=threads).tobytes() == y.tobytes()
         assert adjoint(y, threads=threads).tobytes() == dx.tobytes()
+    options |= {"strides": stride, "padding": "same"}
+    gradient = convtranspose.conv_transpose_kernel_gradient(x, y, kernel[:-2], threads=1, **options)
+    for threads in (2, 5):
+        again = convtranspose.conv_transpose_kernel_gradient(x, y, kernel[:-2], threads=threads, **options)
+        assert again.tobytes() == gradient.tobytes()
     for n in range(3):
         assert plan(x[n : n + 1]).tobytes() == y[n : n + 1].tobytes()
         assert adjoint(y[n : n + 1]).tobytes() == dx[n : n + 1].tobytes()

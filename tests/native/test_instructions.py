@@ -20,6 +20,8 @@ extern void* const kernels[] = {
     (void*)&channel_kernel<float, POSITIONS, 2>, (void*)&channel_kernel<double, POSITIONS, 2>,
     (void*)&gradient_kernel<float, POSITIONS, 2>, (void*)&gradient_kernel<double, gradient_elements(8), 8>,
     (void*)&gradient_kernel<float, gradient_elements(4), 4>, (void*)&depthwise_gradient_kernel<float, 4, 2>,
+    (void*)&group_gradient_kernel<float, 8, group_taps(8)>,
+    (void*)&group_gradient_kernel<float, 4, group_taps(4)>,
     (void*)&group_kernel<float, group_positions()>, (void*)&group_kernel<double, group_positions()>,
     (void*)&row_kernel<float, ROWS, row_vectors(ROWS)>,
     (void*)&depthwise_last<float, 3, 1, true>, (void*)&depthwise_last<float, 4, 2, true>,
