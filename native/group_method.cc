@@ -12,24 +12,13 @@
 namespace ct {
 namespace {
 
-constexpr index kBudget = 64 << 10;  // bytes of a window: blocks of any size up to the second cache do alike
-constexpr index kMostStride = 64;    // whole lines of results stay small
+constexpr index kBudget = 128 << 10;  // bytes of the windows of a task
+constexpr index kMostStride = 64;     // whole lines of results stay small
 
 template <class T>
-class GroupMethod final : public Method<T> {
+class GroupMethod final : public TaskMethod<T, GroupMethod<T>> {
  public:
   GroupMethod(const Shape& shape, const T* kernel, const Path& path);
-
-  bool run(const Call<T>& call) const override {
-    const Schedule plan = schedule(call);
-    Context context{this, &plan, &call};
-    return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
-  }
-
-  index workspace_bytes(const Call<T>& call) const override {
-    const Schedule plan = schedule(call);
-    return workers(call.threads, plan.tasks) * plan.scratch_elements * index(sizeof(T));
-  }
 
   std::string explain(const Call<T>& call) const override {
     return "group method: vectors of " + std::to_string(table_.lanes) + " hold " + std::to_string(bundle_) +
@@ -46,22 +35,18 @@ class GroupMethod final : public Method<T> {
     std::vector<Pair> pairs;
     std::vector<const AxisTap*> singles;
   };
-  struct Schedule {
-    AxisSchedule axis[kAxes];
-    index block[kAxes], blocks[kAxes];
-    bool buffered;  // lines of destinations pass through a buffer
-    index window_elements, line_elements, scratch_elements;
+  struct Schedule : BlockedAxes {
+    bool buffered;          // lines of destinations pass through a buffer
+    index run, runs;        // bundles of a task, one beside the other in the same lines
+    index window_elements;  // of a bundle
+    index line_elements, scratch_elements;
     index tasks;
   };
-  struct Context {
-    const GroupMethod* self;
-    const Schedule* plan;
-    const Call<T>* call;
-  };
+  friend class TaskMethod<T, GroupMethod>;
 
   void pair_taps();
   Schedule schedule(const Call<T>& call) const;
-  static void run_task(void* context, index task);
+  void run_task(const Schedule& plan, const Call<T>& call, index task) const;
 
   Shape shape_;
   const KernelTable<T>& table_;
@@ -130,29 +115,28 @@ void GroupMethod<T>::pair_taps() {
 template <class T>
 typename GroupMethod<T>::Schedule GroupMethod<T>::schedule(const Call<T>& call) const {
   Schedule s;
+  s.open(shape_.kind, call.axes, classes_);
   const index lanes = table_.lanes;
-  index extent[kAxes];
-  for (int a = 0; a < kAxes; ++a) {
-    s.axis[a] = schedule_axis(shape_.kind, call.axes[a], classes_[a]);
-    extent[a] = s.axis[a].q_end - s.axis[a].q_begin;
-    s.block[a] = std::max<index>(extent[a], 1);
-  }
   s.buffered = call.dst.stride_c != 1;
+  // Bundles whose lines lie side by side in channels-last memory: no cache line is left half read or written.
+  // Forward, more of them make longer runs of stores, which are most of the traffic; the sources of an
+  // adjoint are, and more of those would only make the windows larger.
+  const index bytes = shape_.kind == Kind::forward ? 256 : 64;
+  const index beside = std::max<index>(1, bytes / (bundle_ * std::max(src_, dst_) * index(sizeof(T))));
+  s.run = s.buffered ? 1 : std::min(beside, bundles_);
+  s.runs = ceil_div(bundles_, s.run);
   const auto measure = [&] {
     index line = 0;  // positions of the source
     s.window_elements = layout_.pitch;
-    s.tasks = call.src.n * bundles_;
     for (int a = 0; a < kAxes; ++a) {
       const index reach = (shape_.k[a] - 1) * shape_.d[a] / (shape_.kind == Kind::forward ? shape_.s[a] : 1);
-      const index length = (s.block[a] - 1) * s.axis[a].src_step + 1 + reach;
-      line = length;
-      s.window_elements *= a == 2 ? length : std::min(length, s.axis[a].src_size);
-      s.blocks[a] = ceil_div(extent[a], s.block[a]);
-      s.tasks *= s.blocks[a];
+      line = (s.block[a] - 1) * s.axis[a].src_step + 1 + reach;
+      s.window_elements *= a == 2 ? line : std::min(line, s.axis[a].src_size);
     }
+    s.tasks = s.count() * call.src.n * s.runs;
     s.line_elements = s.buffered ? s.block[2] * s.axis[2].dst_step * lanes : 0;
     s.line_elements = std::max(s.line_elements, layout_.line_elements(line));
-    return s.window_elements + s.line_elements;
+    return s.run * s.window_elements + s.line_elements;
   };
   const index budget = kBudget / index(sizeof(T));
   const int threads = call.threads < 1 ? default_threads() : call.threads;
@@ -166,28 +150,20 @@ typename GroupMethod<T>::Schedule GroupMethod<T>::schedule(const Call<T>& call) 
     s.block[a] = std::max(ceil_div(s.block[a], 2), smallest[a]);
     elements = measure();
   }
-  s.scratch_elements = s.window_elements + s.line_elements + kGroupSlack;
+  s.scratch_elements = elements + s.run * lanes + kGroupSlack;
   return s;
 }
 
 template <class T>
-void GroupMethod<T>::run_task(void* context, index task) {
-  const Context& ctx = *static_cast<const Context*>(context);
-  const GroupMethod& self = *ctx.self;
-  const Schedule& plan = *ctx.plan;
-  const Call<T>& call = *ctx.call;
+void GroupMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index task) const {
   const View<T>& dst = call.dst;
-  const index lanes = self.table_.lanes, slice = self.src_ * lanes;
+  const index lanes = table_.lanes, slice = src_ * lanes;
 
-  const index group = task % self.bundles_ * self.bundle_;
-  const index groups = std::min(self.bundle_, self.shape_.groups - group);
-  task /= self.bundles_;
+  const index first_bundle = task % plan.runs * plan.run;
+  const index bundles = std::min(plan.run, bundles_ - first_bundle);
+  task /= plan.runs;
   index q[kAxes], q_stop[kAxes];
-  for (int a = kAxes - 1; a >= 0; --a) {
-    q[a] = plan.axis[a].q_begin + task % plan.blocks[a] * plan.block[a];
-    q_stop[a] = std::min(q[a] + plan.block[a], plan.axis[a].q_end);
-    task /= plan.blocks[a];
-  }
+  plan.take(task, q, q_stop);
   Box box;
   box.n0 = task;
   box.n1 = task + 1;
@@ -197,30 +173,32 @@ void GroupMethod<T>::run_task(void* context, index task) {
     box.lo[a] = std::clamp<index>(box.lo[a], 0, plan.axis[a].src_size);
     box.hi[a] = std::clamp<index>(box.hi[a], box.lo[a], plan.axis[a].src_size);
   }
-  T* const buffer = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
+  T* const bias = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
+  T* const buffer = bias + plan.run * lanes;
   T* const memory = buffer + plan.line_elements;
-  std::fill_n(buffer + plan.scratch_elements - kGroupSlack, kGroupSlack, T(0));
-  const Window<T> source = self.layout_.open(self.table_, call.src, group, groups, box, memory, buffer);
+  std::fill_n(bias, bundles * lanes, T(0));
+  std::fill_n(bias + plan.scratch_elements - kGroupSlack, kGroupSlack, T(0));
+  const auto groups_of = [&](index bundle) { return std::min(bundle_, shape_.groups - bundle * bundle_); };
+  Window<T> source;  // of the first bundle; the others lie behind
+  for (index b = bundles - 1; b >= 0; --b) {
+    const index group = (first_bundle + b) * bundle_, groups = groups_of(first_bundle + b);
+    source = layout_.open(table_, call.src, group, groups, box, memory + b * plan.window_elements, buffer);
+    if (call.bias) std::copy_n(call.bias + group * dst_, groups * dst_, bias + b * lanes);
+  }
 
-  const index columns = groups * self.dst_, channel = group * self.dst_;
-  T bias[64 / sizeof(T)] = {};
-  if (call.bias) std::copy_n(call.bias + channel, columns, bias);
   std::vector<GroupTap> pairs, singles;
   GroupTile<T> tile;
   tile.src_stride = plan.axis[2].src_step * source.stride[2];
-  tile.parts = self.layout_.parts;
-  tile.part_step = self.layout_.part_step();
-  tile.channels = self.layout_.part;
-  tile.last = self.layout_.last();
-  tile.order = self.order_.data();
-  tile.weights = self.weights_.data() + group / self.bundle_ * self.shape_.taps() * slice;
-  tile.bias = bias;
-  tile.columns = plan.buffered ? lanes : columns;
-  tile.streams = !plan.buffered && columns == lanes && worth_streaming(dst, lanes);
+  tile.parts = layout_.parts;
+  tile.part_step = layout_.part_step();
+  tile.channels = layout_.part;
+  tile.last = layout_.last();
+  tile.order = order_.data();
+  const bool streams = !plan.buffered && bundle_ * dst_ == lanes && worth_streaming(dst, lanes);
 
   // Taps of one line, those of w for its destination j = 0.
   const auto collect = [&](const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh) {
-    const Taps& w_taps = self.w_taps_[std::size_t(pw.cls - self.classes_[2].data())];
+    const Taps& w_taps = w_taps_[std::size_t(pw.cls - classes_[2].data())];
     pairs.clear();
     singles.clear();
     for (const AxisTap& td : pd.cls->taps) {
@@ -230,7 +208,7 @@ void GroupMethod<T>::run_task(void* context, index task) {
         const index sh = plan.axis[1].source(ph, th, jh);
         if (sh < 0 || sh >= plan.axis[1].src_size) continue;
         const index row = sd * source.stride[0] + sh * source.stride[1];
-        const index taps = (td.kernel_index * self.shape_.k[1] + th.kernel_index) * self.shape_.k[2];
+        const index taps = (td.kernel_index * shape_.k[1] + th.kernel_index) * shape_.k[2];
         const auto src = [&](const AxisTap& tw) {
           return row + plan.axis[2].source(pw, tw, 0) * source.stride[2];
         };
@@ -244,16 +222,22 @@ void GroupMethod<T>::run_task(void* context, index task) {
     tile.pair = pairs.data();
     tile.single = singles.data();
   };
-  // Destinations [w0, w1) of one phase of w on one line, `row` is where j = 0 goes.
-  const auto line = [&](const Phase& pw, index w0, index w1, T* row, index dst_step) {
+  // Destinations [w0, w1) of one phase of w on one line of a bundle, `row` is where j = 0 goes.
+  const auto line = [&](index b, const Phase& pw, index w0, index w1, T* row, index dst_step) {
+    const index columns = groups_of(first_bundle + b) * dst_;
+    tile.weights = weights_.data() + (first_bundle + b) * shape_.taps() * slice;
+    tile.bias = bias + b * lanes;
+    tile.columns = plan.buffered ? lanes : columns;
+    tile.streams = streams && columns == lanes;
     tile.dst_stride = dst_step;
+    const T* const base = source.base + box.n0 * source.stride_n + b * plan.window_elements;
     const auto tiles = [&](index begin, index end) {
       if (begin >= end) return;
-      const index size = tile_size(end - begin, self.table_.max_group_positions);
+      const index size = tile_size(end - begin, table_.max_group_positions);
       for (index j = begin; j < end; j += size) {
-        tile.src = source.base + box.n0 * source.stride_n + j * tile.src_stride;
+        tile.src = base + j * tile.src_stride;
         tile.dst = row + j * dst_step;
-        self.table_.group[std::min(size, end - j) - 1](tile);
+        table_.group[std::min(size, end - j) - 1](tile);
       }
     };
     index covered0 = w0, covered1 = w1;
@@ -266,6 +250,7 @@ void GroupMethod<T>::run_task(void* context, index task) {
     tiles(std::max(covered0, covered1), w1);
   };
 
+  const index channel = first_bundle * bundle_ * dst_;
   for (const Phase& pd : plan.axis[0].phases)
     for (const Phase& ph : plan.axis[1].phases) {
       index d0, d1, h0, h1, w0, w1;
@@ -288,14 +273,16 @@ void GroupMethod<T>::run_task(void* context, index task) {
             if (w0 >= w1) continue;
             collect(pd, ph, pw, jd, jh);
             if (plan.buffered)
-              line(pw, w0, w1, buffer + (pw.dst0 - o_begin) * lanes, plan.axis[2].dst_step * lanes);
-            else
-              line(pw, w0, w1, at + pw.dst0 * dst.stride[2], plan.axis[2].dst_step * dst.stride[2]);
+              line(0, pw, w0, w1, buffer + (pw.dst0 - o_begin) * lanes, plan.axis[2].dst_step * lanes);
+            for (index b = 0; b < bundles && !plan.buffered; ++b)
+              line(b, pw, w0, w1, at + b * bundle_ * dst_ + pw.dst0 * dst.stride[2],
+                   plan.axis[2].dst_step * dst.stride[2]);
           }
           if (!plan.buffered || o_begin >= o_end) continue;
           T* const to = at + o_begin * dst.stride[2];
+          const index columns = groups_of(first_bundle) * dst_;
           if (dst.stride[2] == 1) {
-            self.table_.transpose(buffer, lanes, o_end - o_begin, columns, to, dst.stride_c);
+            table_.transpose(buffer, lanes, o_end - o_begin, columns, to, dst.stride_c);
           } else {
             for (index o = 0; o < o_end - o_begin; ++o)
               for (index c = 0; c < columns; ++c)
