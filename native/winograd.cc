@@ -177,13 +177,15 @@ struct Winograd<T>::Schedule {
   std::vector<std::vector<int>> groups[kAxes];
   index block[kAxes], blocks[kAxes];  // in positions
   index batch_block, batch_blocks, passes, pass_run, pass_runs, panel_run, panel_runs, tasks;
-  index rounded;          // source channels, rounded up to whole vectors
-  index padded;           // the same, spread out for the cache
-  index pitch;            // the points of a tile: the channels of all sources, spread out
-  index sources;          // whose points are summed
-  bool planar;            // destinations of a row leave a block together, transposed
-  bool streams;           // destinations go around the caches
-  bool copied;            // samples come from a copy of the block's window
+  index rounded;  // source channels, rounded up to whole vectors
+  index padded;   // the same, spread out for the cache
+  index pitch;    // the points of a tile: the channels of all sources, spread out
+  index sources;  // whose points are summed
+  bool planar;    // destinations of a row leave a block together, transposed
+  bool streams;   // destinations go around the caches
+  bool copied;    // samples come from a copy of the block's window
+  index
+      line_step[kAxes];  // of the window: a single pass copies the lines of one phase of the source at a time
   index window_elements;  // a line of zeros and the window
   index point_elements, product_elements, line_elements;
 
@@ -223,6 +225,9 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
 
   s.pitch = spread<T>(s.sources * s.rounded);
 
+  const bool apart = p.shape.kind == Kind::adjoint && s.passes == 1 && s.axis[2].variants.size() == 1;
+  for (int a = 0; a < kAxes; ++a) s.line_step[a] = apart && a < 2 ? p.shape.s[a] : 1;
+
   // Tiles and points of the largest pass of a block.
   const auto count = [&] {
     index tiles = s.batch_block, points = s.batch_block, products = s.batch_block;
@@ -235,13 +240,14 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
         most = std::max(most, here * v.shape().points);
         all += here * v.shape().points;
         lo = std::min(lo, v.base);
-        hi = std::max(hi, v.base + s.axis[a].reach +
+        hi = std::max(hi, v.base + (s.line_step[a] == 1 ? s.axis[a].reach : 0) +
                               s.axis[a].sample_step * ((here - 1) * v.shape().outputs + v.shape().points));
       }
       tiles *= most_tiles;
       products *= most;
       points *= a == 2 && s.planar ? all : most;
-      window *= hi > lo ? std::min(hi - lo, s.axis[a].src_size) : 0;  // no variant, no samples
+      const index samples = hi > lo ? std::min(hi - lo, s.axis[a].src_size) : 0;  // no variant, no samples
+      window *= ceil_div(samples, s.line_step[a]);
       lines *= s.block[a] * (a == 2 ? s.axis[a].dst_step : 1);
     }
     s.window_elements = s.padded + (s.copied ? window : 0);
@@ -339,7 +345,7 @@ class Winograd<T>::Task {
     index point_stride;
   };
 
-  void copy_window();
+  void copy_window(const TileSource& source_d, const TileSource& source_h);
   void transform(const Tiles& tiles);
   void transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points);
   void multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
@@ -351,6 +357,9 @@ class Winograd<T>::Task {
   void run_pass(index number);
   void run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
                  const std::vector<Tiles>& tiles);
+
+  // Whether the lines of a window belong to one source.
+  bool apart() const { return plan_.line_step[0] * plan_.line_step[1] > 1; }
 
   // Whether a destination is the product of one sample.
   bool single(const Variant* const (&variant)[kAxes]) const {
@@ -422,13 +431,16 @@ Winograd<T>::Task::Task(const Context& context, index task)
 
 template <class T>
 void Winograd<T>::Task::run() {
-  if (plan_.copied) copy_window();
+  if (plan_.copied && !apart()) copy_window({0, 0}, {0, 0});
   for (index pass = pass_begin_; pass < pass_end_; ++pass) run_pass(pass);
 }
 
-// The source window of all variants, channels last and rounded up to whole vectors.
+// The source window of all variants, channels last and rounded up to whole vectors; along d and h perhaps of
+// one source only.
 template <class T>
-void Winograd<T>::Task::copy_window() {
+void Winograd<T>::Task::copy_window(const TileSource& source_d, const TileSource& source_h) {
+  const index offset[kAxes] = {source_d.offset, source_h.offset, 0};
+  const auto& step = plan_.line_step;
   index size[kAxes];
   for (int a = 0; a < kAxes; ++a) {
     const WinogradAxis& axis = plan_.axis[a];
@@ -436,13 +448,13 @@ void Winograd<T>::Task::copy_window() {
     for (const Variant& v : axis.variants) {
       const index tiles = v.grid(first_[a], plan_.block[a]);
       if (!tiles) continue;
-      const index from = v.base + axis.sample_step * first_[a];
+      const index from = v.base + axis.sample_step * first_[a] + offset[a];
       lo = std::min(lo, from);
-      hi = std::max(hi, from + axis.reach +
+      hi = std::max(hi, from + (step[a] == 1 ? axis.reach : 0) +
                             axis.sample_step * ((tiles - 1) * v.shape().outputs + v.shape().points - 1) + 1);
     }
-    window_lo_[a] = std::max<index>(lo, 0);
-    size[a] = std::max<index>(std::min(hi, axis.src_size) - window_lo_[a], 0);
+    window_lo_[a] = lo < 0 ? lo + ceil_div(-lo, step[a]) * step[a] : lo;
+    size[a] = ceil_div(std::max<index>(std::min(hi, axis.src_size) - window_lo_[a], 0), step[a]);
   }
   sample_stride_[2] = plan_.padded;
   sample_stride_[1] = size[2] * sample_stride_[2];
@@ -455,8 +467,8 @@ void Winograd<T>::Task::copy_window() {
     for (index d = 0; d < size[0]; ++d)
       for (index h = 0; h < size[1]; ++h, to += sample_stride_[1]) {
         if (plan_.rounded > p_.src_channels) std::memset(to, 0, sizeof(T) * std::size_t(sample_stride_[1]));
-        const T* from = src_ + n * src.stride_n + (window_lo_[0] + d) * src.stride[0] +
-                        (window_lo_[1] + h) * src.stride[1] + window_lo_[2] * src.stride[2];
+        const T* from = src_ + n * src.stride_n + (window_lo_[0] + d * step[0]) * src.stride[0] +
+                        (window_lo_[1] + h * step[1]) * src.stride[1] + window_lo_[2] * src.stride[2];
         if (src.stride_c == 1) {
           for (index w = 0; w < size[2]; ++w)
             std::memcpy(to + w * plan_.padded, from + w * src.stride[2],
@@ -475,11 +487,13 @@ template <class T>
 void Winograd<T>::Task::transform(const Tiles& tiles) {
   T* points = tiles.points;
   for (const TileSource& d : plan_.axis[0].sources)
-    for (const TileSource& h : plan_.axis[1].sources)
+    for (const TileSource& h : plan_.axis[1].sources) {
+      if (plan_.copied && apart()) copy_window(d, h);
       for (const TileSource& w : plan_.axis[2].sources) {
         transform(tiles, {&d, &h, &w}, points);
         points += plan_.rounded;
       }
+    }
 }
 
 template <class T>
@@ -505,9 +519,11 @@ void Winograd<T>::Task::transform(const Tiles& tiles, const TileSource* const (&
   const auto place = [&](int a, index t) {
     const Variant& v = *tiles.variant[a];
     index at = v.base + source[a]->offset + step[a] * (first_[a] + t * v.shape().outputs);
-    for (index n = 0; n < samples[a]; ++n, at += step[a])
-      offset[a][n] =
-          at < 0 || at >= plan_.axis[a].src_size ? kOutside : (at - window_lo_[a]) * sample_stride_[a];
+    for (index n = 0; n < samples[a]; ++n, at += step[a]) {
+      const index line =
+          plan_.copied && a < 2 ? (at - window_lo_[a]) / plan_.line_step[a] : at - window_lo_[a];
+      offset[a][n] = at < 0 || at >= plan_.axis[a].src_size ? kOutside : line * sample_stride_[a];
+    }
   };
   for (index n = 0; n < images_; ++n) {
     const T* image = samples_ + n * sample_stride_n_;

@@ -235,3 +235,14 @@ def test_workspace_is_small(shape, kernel, stride, dilation, layout):
         y_shape = (y_shape[0], y_shape[-1], *y_shape[1:-1])
     assert "F(" in plan.explain(y_shape)
     assert 0 < plan.workspace_bytes(y_shape, threads=1) < whole / 4
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_windows_hold_the_lines_of_one_phase(layout):
+    """All of them, for both threads, would need more than a quarter of the arrays."""
+    w = np.zeros((4, 4, 256, 256), "float32")
+    plan = adjoint(w, 2, "same", "auto", data_format=layout)
+    y_shape = (1, 64, 48, 256) if layout == "channels_last" else (1, 256, 64, 48)
+    assert "F(" in plan.explain(y_shape)
+    whole = 4 * (w.size + 5 * 32 * 24 * 256)
+    assert plan.workspace_bytes(y_shape, threads=2) < whole / 4
