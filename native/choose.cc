@@ -4,39 +4,11 @@
 // methods add in different orders, and work may be cut anywhere without changing a bit.
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
-#include <new>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include <type_traits>
 
 #include "method.h"
 
 namespace ct {
-
-template <class T>
-Buffer<T>::Buffer(index count) {
-  // Touching fresh memory page by page costs more than what is written there; huge pages cost little.
-  constexpr std::size_t huge = 2 << 20;
-  const std::size_t needed = std::size_t(count) * sizeof(T) + 64;
-  const std::size_t alignment = needed < 2 * huge ? 64 : huge;
-  const std::size_t bytes = (needed + alignment - 1) / alignment * alignment;
-  void* p = std::aligned_alloc(alignment, bytes);
-  if (!p) throw std::bad_alloc();
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (alignment == huge) madvise(p, bytes, MADV_HUGEPAGE);
-#endif
-  data_.reset(static_cast<T*>(p));
-}
-
-template <class T>
-void Buffer<T>::Free::operator()(T* p) const {
-  std::free(p);
-}
-
-template class Buffer<float>;
-template class Buffer<double>;
 
 namespace {
 
@@ -69,11 +41,6 @@ bool planes_pay(const Shape& shape) {
 }
 
 constexpr index kScanPiece = 1 << 16;
-
-void widen(const Weights<float>& from, index count, float* to, const Path& path) {
-  path.f32->widen[from.half](from.halves, 1, count, to);
-}
-void widen(const Weights<double>&, index, double*, const Path&) {}  // halves are computed in float
 
 template <class T>
 bool all_finite(const T* kernel, index count, const Path& path) {
@@ -129,7 +96,8 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   }
   // The other methods are for small kernels.
   Buffer<T> wide(given.halves ? total : 0);
-  if (given.halves) widen(given, total, wide.data(), path);
+  if constexpr (std::is_same_v<T, float>)  // halves are computed in float
+    if (given.halves) path.f32->widen[given.half](given.halves, 1, total, wide.data());
   const T* kernel = given.halves ? wide.data() : given.data;
   if (!all_finite(kernel, total, path)) {
     reason = "the kernel holds an infinity or NaN, which zero padding would spread";

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "buffer.h"
 #include "core.h"
 #include "threads.h"
 
@@ -74,21 +75,6 @@ class TaskMethod : public Method<T> {
 
  private:
   const Self& self() const { return static_cast<const Self&>(*this); }
-};
-
-// Memory aligned for the widest vectors.
-template <class T>
-class Buffer {
- public:
-  explicit Buffer(index count);
-  T* data() { return data_.get(); }
-  const T* data() const { return data_.get(); }
-
- private:
-  struct Free {
-    void operator()(T* p) const;
-  };
-  std::unique_ptr<T[], Free> data_;
 };
 
 // kept: the method copies what it needs of the kernel. once: it may read the kernel as long as it lives,
