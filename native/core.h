@@ -244,19 +244,17 @@ struct WinogradInput {
   index point_stride;
 };
 
-// A row of tiles along w.
 template <class T>
 struct WinogradOutput {
-  const T* src;  // (point, tile, panel)
+  const T* src;  // (point, panel)
   index point_stride;
-  index tiles;
   int depth;        // input transform of the first axis
   int last[kAxes];  // last output of the forms, the one that the point at infinity belongs to
   int vectors;
   const T* bias;                   // one panel
-  T* dst;                          // destination 0, 0, 0 of the first tile, which need not exist
+  T* dst;                          // destination 0, 0, 0 of the tile, which need not exist
   index stride[kAxes];             // between its destinations
-  index begin[kAxes], end[kAxes];  // those that exist, along w of the row
+  index begin[kAxes], end[kAxes];  // those that exist
   index stride_c;
   index columns;
   bool streams;  // as in ChannelTile

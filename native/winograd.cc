@@ -201,7 +201,6 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.rounded = ceil_div(p.src_channels, lanes) * lanes;
   s.padded = spread<T>(s.rounded);
   s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
-  s.streams = worth_streaming(call.dst, p.dst_channels, 2);
   s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
   s.passes = s.sources = 1;
   for (int a = 0; a < kAxes; ++a) {
@@ -223,6 +222,9 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     s.block[a] = std::max(ceil_div(axis.extent, axis.unit), index(1)) * axis.unit;
   }
 
+  // Neighbours of a phase that lie pages apart are no stream that the processor would see.
+  const bool far = s.axis[2].dst_step * call.dst.stride[2] * index(sizeof(T)) >= 4096;
+  s.streams = worth_streaming(call.dst, p.dst_channels, far ? 2 : 4);
   s.pitch = spread<T>(s.sources * s.rounded);
 
   const bool apart = p.shape.kind == Kind::adjoint && s.passes == 1 && s.axis[2].variants.size() == 1;
@@ -633,23 +635,24 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
   }
   const auto kernel =
       table_.winograd_output[tiles.variant[1]->shape().input][tiles.variant[2]->shape().input];
-  // Destination of output 0 of tile t, and which outputs exist from there on.
+  // Destination of output 0 of tile t, and which outputs exist.
   const auto place = [&](int a, index t) {
     const index m = tiles.variant[a]->shape().outputs, j = first_[a] + t * m - strand[a]->lead;
-    out.begin[a] = -j;
-    out.end[a] = strand[a]->count - j;
+    out.begin[a] = std::max<index>(-j, 0);
+    out.end[a] = std::min(m, strand[a]->count - j);
     return j * to_step_[a];
   };
-  out.tiles = tiles.count[2];
-  const index at_w = place(2, 0);
   for (index n = 0; n < images_; ++n)
     for (index d = 0; d < tiles.count[0]; ++d) {
       const index at_d = place(0, d);
       for (index h = 0; h < tiles.count[1]; ++h) {
         const index at_h = place(1, h);
-        out.src = products_ + ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2] * width;
-        out.dst = to_ + n * to_stride_n_ + at_d + at_h + at_w;
-        kernel(out);
+        const index row = ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
+        for (index w = 0; w < tiles.count[2]; ++w) {
+          out.src = products_ + (row + w) * width;
+          out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
+          if (out.begin[2] < out.end[2]) kernel(out);
+        }
       }
     }
 }

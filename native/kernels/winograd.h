@@ -160,31 +160,30 @@ void winograd_input(const ct::WinogradInput<T>& a) {
   }
 }
 
-// Destinations of one vector of channels along h and w: put(h, w, y) takes them.
-template <class T, int H, int W, class Put>
-inline void plane_outputs(const T* src, ct::index point_stride, int last_h, int last_w, const Put& put) {
+// Destinations of one vector of channels along h and w.
+template <class T, int H, int W>
+inline void plane_outputs(const T* src, ct::index point_stride, T* dst, const int* last) {
+  constexpr int lanes = Simd<T>::lanes;
   constexpr int ph = ct::winograd_samples(H), pw = ct::winograd_samples(W);
   constexpr int mh = ct::winograd_outputs(H), mw = ct::winograd_outputs(W);
-  Vec<T> along_w[ph * mw];
+  Vec<T> along_w[ph * mw], outputs[mh * mw];
 #pragma GCC unroll 6
   for (int h = 0; h < ph; ++h) {
     Vec<T> row[pw];
 #pragma GCC unroll 6
     for (int w = 0; w < pw; ++w) row[w] = load(src + (h * pw + w) * point_stride);
-    to_outputs<W>(row, 1, along_w + h * mw, 1, last_w);
+    to_outputs<W>(row, 1, along_w + h * mw, 1, last[2]);
   }
 #pragma GCC unroll 4
   for (int w = 0; w < mw; ++w) {
-    Vec<T> outputs[mh];
-    to_outputs<H>(along_w + w, mw, outputs, 1, last_h);
+    to_outputs<H>(along_w + w, mw, outputs + w, mw, last[1]);
 #pragma GCC unroll 4
-    for (int h = 0; h < mh; ++h) put(h, w, outputs[h]);
+    for (int h = 0; h < mh; ++h) store(dst + (h * mw + w) * lanes, outputs[h * mw + w]);
   }
 }
 
-// The same along d, from the outputs of its planes.
-template <class T, int D, class Put>
-inline void depth_outputs(const T* planes, int plane, int last, const Put& put) {
+template <class T, int D>
+__attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst, int last) {
   constexpr int lanes = Simd<T>::lanes;
   constexpr int pd = ct::winograd_samples(D), md = ct::winograd_outputs(D);
   for (int n = 0; n < plane; ++n) {
@@ -193,86 +192,57 @@ inline void depth_outputs(const T* planes, int plane, int last, const Put& put) 
     for (int d = 0; d < pd; ++d) line[d] = load(planes + (d * plane + n) * lanes);
     to_outputs<D>(line, 1, outputs, 1, last);
 #pragma GCC unroll 4
-    for (int d = 0; d < md; ++d) put(d, n, outputs[d]);
-  }
-}
-
-// Destinations of one vector of channels of one tile.
-template <class T, int H, int W>
-__attribute__((noinline)) void tile_outputs(const T* src, ct::index point_stride, int depth, const int* last,
-                                            Vec<T> bias, bool streams, T* dst, const ct::index* stride) {
-  constexpr int lanes = Simd<T>::lanes;
-  constexpr int mw = ct::winograd_outputs(W), plane = ct::winograd_outputs(H) * mw;
-  const ct::index sd = stride[0], sh = stride[1], sw = stride[2];
-  const int last_d = last[0], last_h = last[1], last_w = last[2];
-  const auto put = [=](int d, int h, int w, Vec<T> y) {
-    if (d > last_d || h > last_h || w > last_w) return;
-    T* to = dst + d * sd + h * sh + w * sw;
-    if (streams)
-      stream(to, y + bias);
-    else
-      store(to, y + bias);
-  };
-  if (depth == 0)
-    return plane_outputs<T, H, W>(src, point_stride, last_h, last_w,
-                                  [&](int h, int w, Vec<T> y) { put(0, h, w, y); });
-  constexpr int points = ct::winograd_samples(H) * ct::winograd_samples(W);
-  alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
-  for (int d = 0; d < ct::winograd_samples(depth); ++d) {
-    T* to = planes + d * plane * lanes;
-    plane_outputs<T, H, W>(src + d * points * point_stride, point_stride, last_h, last_w,
-                           [&](int h, int w, Vec<T> y) { store(to + (h * mw + w) * lanes, y); });
-  }
-  const auto put_plane = [&](int d, int hw, Vec<T> y) { put(d, hw / mw, hw % mw, y); };
-  switch (depth) {
-    case 1:
-      return depth_outputs<T, 1>(planes, plane, last_d, put_plane);
-    case 2:
-      return depth_outputs<T, 2>(planes, plane, last_d, put_plane);
-    case 3:
-      return depth_outputs<T, 3>(planes, plane, last_d, put_plane);
-    default:
-      return depth_outputs<T, 4>(planes, plane, last_d, put_plane);
+    for (int d = 0; d < md; ++d) store(dst + (d * plane + n) * lanes, outputs[d]);
   }
 }
 
 template <class T, int H, int W>
 void winograd_output(const ct::WinogradOutput<T>& a) {
-  constexpr int lanes = Simd<T>::lanes, most = ct::kWinogradMostOutputs;
-  constexpr int mh = ct::winograd_outputs(H), mw = ct::winograd_outputs(W);
-  const ct::index part_stride[ct::kAxes] = {mh * mw * lanes, mw * lanes, lanes};
-  alignas(64) T part[most * mh * mw * lanes];
-  const T* src = a.src;
-  T* dst = a.dst;
-  ct::index begin[ct::kAxes], end[ct::kAxes];
-  for (ct::index tile = 0; tile < a.tiles; ++tile) {
-    bool all = true;
-    for (int n = 0; n < ct::kAxes; ++n) {
-      const ct::index count = a.last[n] + 1, before = n == 2 ? tile * count : 0;
-      begin[n] = a.begin[n] - before < 0 ? 0 : a.begin[n] - before;
-      end[n] = a.end[n] - before < count ? a.end[n] - before : count;
-      all &= begin[n] == 0 && end[n] == count;
+  constexpr int lanes = Simd<T>::lanes;
+  constexpr int points = ct::winograd_samples(H) * ct::winograd_samples(W);
+  constexpr int mh = ct::winograd_outputs(H), mw = ct::winograd_outputs(W), plane = mh * mw;
+  alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
+  alignas(64) T outputs[ct::kWinogradMostOutputs * plane * lanes];
+  for (int v = 0; v < a.vectors; ++v) {
+    const ct::index c = v * lanes;
+    const int count = ct::winograd_samples(a.depth);
+    for (int d = 0; d < count; ++d)
+      plane_outputs<T, H, W>(a.src + c + d * points * a.point_stride, a.point_stride,
+                             planes + d * plane * lanes, a.last);
+    const T* from = outputs;
+    switch (a.depth) {
+      case 0:
+        from = planes;
+        break;
+      case 1:
+        depth_outputs<T, 1>(planes, plane, outputs, a.last[0]);
+        break;
+      case 2:
+        depth_outputs<T, 2>(planes, plane, outputs, a.last[0]);
+        break;
+      case 3:
+        depth_outputs<T, 3>(planes, plane, outputs, a.last[0]);
+        break;
+      default:
+        depth_outputs<T, 4>(planes, plane, outputs, a.last[0]);
     }
-    for (ct::index c = 0; c < a.vectors * lanes; c += lanes, src += lanes) {
-      const Vec<T> bias = load(a.bias + c);
-      if (all && a.stride_c == 1 && c + lanes <= a.columns) {
-        tile_outputs<T, H, W>(src, a.point_stride, a.depth, a.last, bias, a.streams, dst + c, a.stride);
-        continue;
-      }
-      tile_outputs<T, H, W>(src, a.point_stride, a.depth, a.last, bias, false, part, part_stride);
-      const ct::index columns = c + lanes <= a.columns ? lanes : a.columns - c;
-      for (ct::index d = begin[0]; d < end[0]; ++d)
-        for (ct::index h = begin[1]; h < end[1]; ++h)
-          for (ct::index w = begin[2]; w < end[2]; ++w) {
-            const T* from = part + (d * mh * mw + h * mw + w) * lanes;
-            T* to = dst + d * a.stride[0] + h * a.stride[1] + w * a.stride[2] + c * a.stride_c;
-            if (columns == lanes && a.stride_c == 1)
-              store(to, load(from));
-            else
-              for (ct::index n = 0; n < columns; ++n) to[n * a.stride_c] = from[n];
+    const Vec<T> bias = load(a.bias + c);
+    const bool whole = a.stride_c == 1 && c + lanes <= a.columns;
+    for (ct::index d = a.begin[0]; d < a.end[0]; ++d)
+      for (ct::index h = a.begin[1]; h < a.end[1]; ++h)
+        for (ct::index w = a.begin[2]; w < a.end[2]; ++w) {
+          const Vec<T> y = load(from + (d * plane + h * mw + w) * lanes) + bias;
+          T* dst = a.dst + d * a.stride[0] + h * a.stride[1] + w * a.stride[2] + c * a.stride_c;
+          if (whole && a.streams) {
+            stream(dst, y);
+          } else if (whole) {
+            store(dst, y);
+          } else {
+            T part[lanes];
+            store(part, y);
+            for (int n = 0; n < lanes && c + n < a.columns; ++n) dst[n * a.stride_c] = part[n];
           }
-    }
-    dst += (a.last[2] + 1) * a.stride[2];
+        }
   }
 }
 
