@@ -30,10 +30,9 @@ class ChannelMethod final : public Method<T> {
 
  private:
   struct Schedule;
-  struct TaskContext;
+  struct Task;
 
   Schedule schedule(const Call<T>& call, bool packs) const;
-  static void run_task(void* context, index task);
 
   // Whether the weights of a call are packed by its tasks instead of being kept.
   bool packs_in_tasks(const Call<T>& call, Schedule& plan) const;
@@ -293,22 +292,6 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
 }
 
 template <class T>
-struct ChannelMethod<T>::TaskContext {
-  const ChannelMethod* self;
-  const Schedule* plan;
-  View<const T> src;
-  View<T> dst;
-  const T* bias;
-};
-
-// Where a block finds its source: the array itself, or a zero-padded channels-last copy of a window.
-template <class T>
-struct Source {
-  const T* base;  // of source position 0, 0, 0 and the block's first image
-  index stride_n, stride[kAxes];
-};
-
-template <class T>
 void copy_row(const KernelTable<T>& table, const T* src, index stride_w, index stride_c, index count,
               index channels, index pitch, T* dst) {
   if (stride_c == 1 && stride_w == channels && pitch == channels) {
@@ -324,253 +307,284 @@ void copy_row(const KernelTable<T>& table, const T* src, index stride_w, index s
   }
 }
 
+// One block of destinations, of one group and some images, and a run of its panels.
 template <class T>
-void ChannelMethod<T>::run_task(void* context, index task) {
-  const TaskContext& ctx = *static_cast<const TaskContext*>(context);
-  const ChannelMethod& self = *ctx.self;
-  const Schedule& plan = *ctx.plan;
-  const View<T>& dst = ctx.dst;
-  const KernelTable<T>& table = *self.packing_.table;
-  const index channels = self.packing_.src_channels;
-
-  // Which block.
-  const index panel_begin = task % plan.panel_runs * plan.panel_run;
-  const index panel_end = std::min(panel_begin + plan.panel_run, index(self.packing_.panels.size()));
-  task /= plan.panel_runs;
+struct ChannelMethod<T>::Task {
+  const ChannelMethod& self;
+  const Schedule& plan;
+  const Call<T>& call;
+  const ChannelPacking<T>& packing;
+  const KernelTable<T>& table;
+  const index channels;  // of the source
+  index panel_begin, panel_end, group, image, images;
   index q[kAxes], q_stop[kAxes];
-  plan.take(task, q, q_stop);
-  const index group = task % self.packing_.shape.groups;
-  const index image = task / self.packing_.shape.groups * plan.batch_block;
-  const index images = std::min(plan.batch_block, ctx.src.n - image);
 
-  // Its source window, [lo, hi) per axis; outside of the source it is halo.
-  index lo[kAxes], hi[kAxes];
-  for (int a = 0; a < kAxes; ++a) plan.axis[a].window(q[a], q_stop[a], lo[a], hi[a]);
-  const bool halo = !plan.along_batch && (lo[2] < 0 || hi[2] > plan.axis[2].src_size);
-  for (int a = 0; a < kAxes; ++a)
-    if (a < 2 || plan.along_batch) {
-      lo[a] = std::max<index>(lo[a], 0);
-      hi[a] = std::max(lo[a], std::min(hi[a], plan.axis[a].src_size));
+  // The source: the array itself, or a zero-padded channels-last copy of a window.
+  const T* source;  // of source position 0, 0, 0 and the block's first image
+  index source_n, source_stride[kAxes];
+  T *buffer, *packed;  // (positions, panel) of planar destinations; the weights of tasks that pack
+
+  // The panel at hand.
+  const Panel* panel = nullptr;
+  index width = 0, largest = 0, slice = 0;  // lanes; positions of a tile; packed weights of one tap
+  index origin = 0;                         // the tap, in packing order, that tile.weights starts with
+  void (*const* kernels)(const ChannelTile<T>&) = nullptr;
+  ChannelTile<T> tile;
+  T bias[2 * 64 / sizeof(T)];
+  std::vector<index> src_offset, weight_offset;  // of the taps that meet the source
+
+  Task(const ChannelMethod& method, const Schedule& schedule, const Call<T>& given, index number)
+      : self(method),
+        plan(schedule),
+        call(given),
+        packing(method.packing_),
+        table(*method.packing_.table),
+        channels(method.packing_.src_channels) {
+    panel_begin = number % plan.panel_runs * plan.panel_run;
+    panel_end = std::min(panel_begin + plan.panel_run, index(packing.panels.size()));
+    number /= plan.panel_runs;
+    plan.take(number, q, q_stop);
+    group = number % packing.shape.groups;
+    image = number / packing.shape.groups * plan.batch_block;
+    images = std::min(plan.batch_block, call.src.n - image);
+    src_offset.reserve(std::size_t(self.taps_));
+    weight_offset.reserve(std::size_t(self.taps_));
+  }
+
+  void run() {
+    read_source();
+    const bool streams = worth_streaming(call.dst, packing.dst_channels) && !plan.planar;
+    tile.bias = bias;
+    for (index pn = panel_begin; pn < panel_end; ++pn) {
+      open_panel(packing.panels[std::size_t(pn)], streams);
+      for (const Phase& pd : plan.axis[0].phases)
+        for (const Phase& ph : plan.axis[1].phases)
+          if (plan.planar)
+            planar_lines(pd, ph);
+          else
+            for (const Phase& pw : plan.axis[2].phases) lines(pd, ph, pw);
     }
+  }
 
-  Source<T> source;
-  const T* first = ctx.src.data + image * ctx.src.stride_n + group * channels * ctx.src.stride_c;
-  const index step = ctx.src.stride[2] * plan.axis[2].src_step;
-  const bool spread_out = plan.along_batch || step * index(sizeof(T)) % 4096 != 0;
-  const bool direct = ctx.src.stride_c == 1 && !halo && spread_out;
-  const index pitch = spread<T>(channels);
-  index window = images * pitch;
-  for (int a = 0; a < kAxes; ++a) window *= hi[a] - lo[a];
-  if (direct) window = 0;
-  T* const copy = static_cast<T*>(scratch(
-      sizeof(T) * std::size_t(window + plan.batch_block * plan.line_elements + plan.packed_elements + 64)));
-  if (direct) {
-    source.base = first;
-    source.stride_n = ctx.src.stride_n;
-    for (int a = 0; a < kAxes; ++a) source.stride[a] = ctx.src.stride[a];
-  } else {
-    source.stride[2] = pitch;
-    source.stride[1] = (hi[2] - lo[2]) * source.stride[2];
-    source.stride[0] = (hi[1] - lo[1]) * source.stride[1];
-    source.stride_n = (hi[0] - lo[0]) * source.stride[0];
+  // Finds the source window, [lo, hi) per axis, and copies it where it cannot be read in place. What is
+  // outside of the source is halo.
+  void read_source() {
+    const View<const T>& src = call.src;
+    index lo[kAxes], hi[kAxes];
+    for (int a = 0; a < kAxes; ++a) plan.axis[a].window(q[a], q_stop[a], lo[a], hi[a]);
+    const bool halo = !plan.along_batch && (lo[2] < 0 || hi[2] > plan.axis[2].src_size);
+    for (int a = 0; a < kAxes; ++a)
+      if (a < 2 || plan.along_batch) {
+        lo[a] = std::max<index>(lo[a], 0);
+        hi[a] = std::max(lo[a], std::min(hi[a], plan.axis[a].src_size));
+      }
+    const T* const first = src.data + image * src.stride_n + group * channels * src.stride_c;
+    const index step = src.stride[2] * plan.axis[2].src_step;
+    const bool spread_out = plan.along_batch || step * index(sizeof(T)) % 4096 != 0;
+    const bool in_place = src.stride_c == 1 && !halo && spread_out;
+    const index pitch = spread<T>(channels);
+    index window = in_place ? 0 : images * pitch;
+    for (int a = 0; a < kAxes; ++a) window *= hi[a] - lo[a];
+    const index elements = window + plan.batch_block * plan.line_elements + plan.packed_elements + 64;
+    T* to = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
+    buffer = to + window;
+    packed = buffer + plan.batch_block * plan.line_elements;
+    if (in_place) {
+      source = first;
+      source_n = src.stride_n;
+      for (int a = 0; a < kAxes; ++a) source_stride[a] = src.stride[a];
+      return;
+    }
+    source_stride[2] = pitch;
+    source_stride[1] = (hi[2] - lo[2]) * source_stride[2];
+    source_stride[0] = (hi[1] - lo[1]) * source_stride[1];
+    source_n = (hi[0] - lo[0]) * source_stride[0];
+    source = to - lo[0] * source_stride[0] - lo[1] * source_stride[1] - lo[2] * source_stride[2];
     const index inside = std::max<index>(lo[2], 0);
     const index inside_end = std::max(inside, std::min(hi[2], plan.axis[2].src_size));
-    T* to = copy;
+    const std::size_t before = std::size_t((inside - lo[2]) * pitch);
+    const std::size_t after = std::size_t((hi[2] - inside_end) * pitch);
     for (index n = 0; n < images; ++n)
       for (index d = lo[0]; d < hi[0]; ++d)
-        for (index h = lo[1]; h < hi[1]; ++h, to += source.stride[1]) {
-          const T* from = first + n * ctx.src.stride_n + d * ctx.src.stride[0] + h * ctx.src.stride[1] +
-                          inside * ctx.src.stride[2];
-          const std::size_t before = std::size_t((inside - lo[2]) * pitch);
-          const std::size_t after = std::size_t((hi[2] - inside_end) * pitch);
+        for (index h = lo[1]; h < hi[1]; ++h, to += source_stride[1]) {
           std::memset(to, 0, sizeof(T) * before);
-          copy_row((*self.packing_.table), from, ctx.src.stride[2], ctx.src.stride_c, inside_end - inside,
-                   channels, pitch, to + before);
-          std::memset(to + source.stride[1] - after, 0, sizeof(T) * after);
+          copy_row(table,
+                   first + n * src.stride_n + d * src.stride[0] + h * src.stride[1] + inside * src.stride[2],
+                   src.stride[2], src.stride_c, inside_end - inside, channels, pitch, to + before);
+          std::memset(to + source_stride[1] - after, 0, sizeof(T) * after);
         }
-    source.base = copy - lo[0] * source.stride[0] - lo[1] * source.stride[1] - lo[2] * source.stride[2];
   }
 
-  // Phases of the block, then its rows; a row's taps are those that meet the source.
-  std::vector<index> src_offset, weight_offset;
-  const std::size_t most = std::size_t(self.taps_);
-  src_offset.reserve(most);
-  weight_offset.reserve(most);
-
-  T* const buffer = copy + window;  // (positions, panel)
-  T* const packed = buffer + plan.batch_block * plan.line_elements;
-
-  const bool streams = worth_streaming(dst, self.packing_.dst_channels);
-  ChannelTile<T> tile;
-  tile.channels = channels;
-  tile.dst_stride_c = dst.stride_c;
-  T bias[2 * 64 / sizeof(T)];
-  tile.bias = bias;
-
-  for (index pn = panel_begin; pn < panel_end; ++pn) {
-    const Panel& panel = self.packing_.panels[std::size_t(pn)];
-    const index width = panel.vectors * self.packing_.table->lanes;
-    const index channel = group * self.packing_.dst_channels + panel.first;
-    for (index c = 0; c < width; ++c) bias[c] = ctx.bias && c < panel.columns ? ctx.bias[channel + c] : T(0);
-    tile.columns = panel.columns;
-    tile.streams = streams && !plan.planar && panel.columns == width && width * index(sizeof(T)) % 64 == 0;
-    tile.dst_stride_c = dst.stride_c;
-    if (!plan.packs)
-      tile.weights = self.weights_.data() + group * self.packing_.group_weights + panel.weights;
-    const auto* kernels = self.packing_.table->channel[panel.vectors - 1];
-    const index largest = self.packing_.table->max_positions[panel.vectors - 1];
-    const index slice = channels * width;  // packed weights of one tap
-    index origin = 0;                      // the tap, in packing order, that tile.weights starts with
-
-    // Packs the taps of a phase that meet an input of the block.
-    const auto pack = [&](const Phase& pd, const Phase& ph, const Phase& pw, T* to) {
-      const Phase* phases[kAxes] = {&pd, &ph, &pw};
-      const auto meets = [&](int a, const AxisTap& tap) {
-        index begin, end;
-        plan.axis[a].range(*phases[a], q[a], q_stop[a], begin, end);
-        return plan.axis[a].meets(*phases[a], tap, begin, end);
-      };
-      for (const AxisTap& td : pd.cls->taps)
-        for (const AxisTap& th : ph.cls->taps)
-          for (const AxisTap& tw : pw.cls->taps) {
-            // Along w a tile reads zero halos with every tap.
-            if (meets(0, td) && meets(1, th) && (!plan.along_batch || meets(2, tw)))
-              self.pack_tap(self.borrowed_, group, panel, self.packing_.tap(td, th, tw), to);
-            to += slice;
-          }
-    };
-
-    // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.
-    const auto line = [&](const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index w0,
-                          index w1, T* row, index dst_step) {
-      const index nd = index(pd.cls->taps.size()), nh = index(ph.cls->taps.size());
-      const index nw = index(pw.cls->taps.size());
-      // Taps of the phases before this one, in packing order.
-      const index before = self.packing_.taps_before(pd, ph, pw);
-      const bool run_of_taps = !plan.along_batch && self.packing_.shape.kind == Kind::adjoint &&
-                               self.packing_.shape.d[2] == 1 && source.stride[2] == channels;
-      tile.channels = run_of_taps ? nw * channels : channels;
-      const auto collect = [&](index jw, bool check_w) {
-        src_offset.clear();
-        weight_offset.clear();
-        for (index td = 0; td < nd; ++td) {
-          const index sd = plan.axis[0].source(pd, pd.cls->taps[std::size_t(td)], jd);
-          if (sd < 0 || sd >= plan.axis[0].src_size) continue;
-          for (index th = 0; th < nh; ++th) {
-            const index sh = plan.axis[1].source(ph, ph.cls->taps[std::size_t(th)], jh);
-            if (sh < 0 || sh >= plan.axis[1].src_size) continue;
-            // Taps of w whose channels follow each other are as good as one tap with all of them.
-            for (index tw = 0; tw < (run_of_taps ? 1 : nw); ++tw) {
-              const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
-              if (check_w && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
-              src_offset.push_back(sd * source.stride[0] + sh * source.stride[1] + sw * source.stride[2]);
-              weight_offset.push_back((before - origin + (td * nh + th) * nw + tw) * slice);
-            }
-          }
-        }
-        tile.taps = index(src_offset.size());
-        tile.src_offset = src_offset.data();
-        tile.weight_offset = weight_offset.data();
-      };
-      if (plan.along_batch) {
-        tile.src_stride = source.stride_n;
-        tile.dst_stride = plan.planar ? plan.line_elements : dst.stride_n;
-        const index size = self.finite_ ? tile_size(images, largest) : 1;
-        for (index jw = w0; jw < w1; ++jw) {
-          collect(jw, true);
-          for (index n = 0; n < images; n += size) {
-            tile.src = source.base + n * source.stride_n;
-            tile.dst = row + jw * dst_step + n * tile.dst_stride;
-            kernels[std::min(size, images - n) - 1](tile);
-          }
-        }
-        return;
-      }
-      tile.dst_stride = dst_step;
-      tile.src_stride = plan.axis[2].src_step * source.stride[2];
-      const auto tiles = [&](index begin, index end) {
-        if (begin >= end) return;
-        const index size = tile_size(end - begin, largest);
-        for (index j = begin; j < end; j += size) {
-          tile.src = source.base + j * tile.src_stride;
-          tile.dst = row + j * dst_step;
-          kernels[std::min(size, end - j) - 1](tile);
-        }
-      };
-      index covered0 = w0, covered1 = w1;
-      plan.axis[2].covered(pw, covered0, covered1);
-      collect(0, false);
-      tiles(covered0, covered1);
-      if (covered0 > w0 || covered1 < w1) {  // where no input reaches: the bias alone
-        tile.taps = 0;
-        tiles(w0, covered0);
-        tiles(std::max(covered0, covered1), w1);
-      }
-    };
-
-    for (const Phase& pd : plan.axis[0].phases)
-      for (const Phase& ph : plan.axis[1].phases) {
-        index d0, d1, h0, h1, w0, w1;
-        plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
-        plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
-        const auto at = [&](index jd, index jh) {
-          return dst.data + image * dst.stride_n + channel * dst.stride_c +
-                 (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
-                 (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
-        };
-        if (!plan.planar) {
-          for (const Phase& pw : plan.axis[2].phases) {
-            plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
-            if (plan.packs && d0 < d1 && h0 < h1 && w0 < w1) {
-              tile.weights = packed;
-              origin = self.packing_.taps_before(pd, ph, pw);
-              pack(pd, ph, pw, packed);
-            }
-            for (index jd = d0; jd < d1; ++jd)
-              for (index jh = h0; jh < h1; ++jh)
-                line(pd, ph, pw, jd, jh, w0, w1, at(jd, jh) + pw.dst0 * dst.stride[2],
-                     plan.axis[2].dst_step * dst.stride[2]);
-          }
-          continue;
-        }
-        // Planar destinations: all phases of a piece of a line meet in a buffer, channels last, and leave it
-        // transposed.
-        tile.dst_stride_c = 1;
-        tile.columns = width;
-        if (plan.packs && d0 < d1 && h0 < h1) {
-          tile.weights = packed;
-          origin = self.packing_.taps_before(pd, ph, plan.axis[2].phases[0]);
-          for (const Phase& pw : plan.axis[2].phases)
-            pack(pd, ph, pw, packed + (self.packing_.taps_before(pd, ph, pw) - origin) * slice);
-        }
-        for (index jd = d0; jd < d1; ++jd)
-          for (index jh = h0; jh < h1; ++jh)
-            for (index piece = q[2]; piece < q_stop[2]; piece += plan.line_piece) {
-              const index stop = std::min(piece + plan.line_piece, q_stop[2]);
-              index o_begin = INT64_MAX, o_end = 0;
-              for (const Phase& pw : plan.axis[2].phases) {
-                plan.axis[2].range(pw, piece, stop, w0, w1);
-                if (w0 >= w1) continue;
-                o_begin = std::min(o_begin, pw.dst0 + w0 * plan.axis[2].dst_step);
-                o_end = std::max(o_end, pw.dst0 + (w1 - 1) * plan.axis[2].dst_step + 1);
-              }
-              if (o_begin >= o_end) continue;
-              for (const Phase& pw : plan.axis[2].phases) {
-                plan.axis[2].range(pw, piece, stop, w0, w1);
-                if (w0 < w1)
-                  line(pd, ph, pw, jd, jh, w0, w1, buffer + (pw.dst0 - o_begin) * width,
-                       plan.axis[2].dst_step * width);
-              }
-              const bool whole = o_begin % 16 == 0 && o_end % 16 == 0;
-              const auto move =
-                  streams && whole && table.transpose_streaming ? table.transpose_streaming : table.transpose;
-              for (index n = 0; n < images; ++n)
-                move(buffer + n * plan.line_elements, width, o_end - o_begin, panel.columns,
-                     at(jd, jh) + o_begin + n * dst.stride_n, dst.stride_c);
-            }
-      }
+  void open_panel(const Panel& next, bool streams) {
+    panel = &next;
+    width = panel->vectors * table.lanes;
+    kernels = table.channel[panel->vectors - 1];
+    largest = table.max_positions[panel->vectors - 1];
+    slice = channels * width;
+    origin = 0;
+    const T* from = call.bias ? call.bias + group * packing.dst_channels + panel->first : nullptr;
+    for (index c = 0; c < width; ++c) bias[c] = from && c < panel->columns ? from[c] : T(0);
+    // Planar destinations pass through a buffer of whole panels.
+    tile.columns = plan.planar ? width : panel->columns;
+    tile.dst_stride_c = plan.planar ? 1 : call.dst.stride_c;
+    tile.streams = streams && panel->columns == width && width * index(sizeof(T)) % 64 == 0;
+    if (!plan.packs) tile.weights = self.weights_.data() + group * packing.group_weights + panel->weights;
   }
-}
+
+  // The first destination of the panel on the lines jd and jh of two phases.
+  T* destination(const Phase& pd, const Phase& ph, index jd, index jh) const {
+    const View<T>& dst = call.dst;
+    return dst.data + image * dst.stride_n + (group * packing.dst_channels + panel->first) * dst.stride_c +
+           (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
+           (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
+  }
+
+  // Packs the taps of a phase that meet an input of the block.
+  void pack(const Phase& pd, const Phase& ph, const Phase& pw, T* to) const {
+    const Phase* phases[kAxes] = {&pd, &ph, &pw};
+    const auto meets = [&](int a, const AxisTap& tap) {
+      index begin, end;
+      plan.axis[a].range(*phases[a], q[a], q_stop[a], begin, end);
+      return plan.axis[a].meets(*phases[a], tap, begin, end);
+    };
+    for (const AxisTap& td : pd.cls->taps)
+      for (const AxisTap& th : ph.cls->taps)
+        for (const AxisTap& tw : pw.cls->taps) {
+          // Along w a tile reads zero halos with every tap.
+          if (meets(0, td) && meets(1, th) && (!plan.along_batch || meets(2, tw)))
+            self.pack_tap(self.borrowed_, group, *panel, packing.tap(td, th, tw), to);
+          to += slice;
+        }
+  }
+
+  // The lines of one phase, from the kernels straight to where they belong.
+  void lines(const Phase& pd, const Phase& ph, const Phase& pw) {
+    index d0, d1, h0, h1, w0, w1;
+    plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
+    plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
+    plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
+    if (plan.packs && d0 < d1 && h0 < h1 && w0 < w1) {
+      tile.weights = packed;
+      origin = packing.taps_before(pd, ph, pw);
+      pack(pd, ph, pw, packed);
+    }
+    for (index jd = d0; jd < d1; ++jd)
+      for (index jh = h0; jh < h1; ++jh)
+        line(pd, ph, pw, jd, jh, w0, w1, destination(pd, ph, jd, jh) + pw.dst0 * call.dst.stride[2],
+             plan.axis[2].dst_step * call.dst.stride[2]);
+  }
+
+  // Planar destinations: all phases of a piece of a line meet in a buffer, channels last, and leave it
+  // transposed.
+  void planar_lines(const Phase& pd, const Phase& ph) {
+    const View<T>& dst = call.dst;
+    const std::vector<Phase>& phases = plan.axis[2].phases;
+    index d0, d1, h0, h1, w0, w1;
+    plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
+    plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
+    if (plan.packs && d0 < d1 && h0 < h1) {
+      tile.weights = packed;
+      origin = packing.taps_before(pd, ph, phases[0]);
+      for (const Phase& pw : phases)
+        pack(pd, ph, pw, packed + (packing.taps_before(pd, ph, pw) - origin) * slice);
+    }
+    const bool streams = worth_streaming(dst, packing.dst_channels) && table.transpose_streaming;
+    for (index jd = d0; jd < d1; ++jd)
+      for (index jh = h0; jh < h1; ++jh)
+        for (index piece = q[2]; piece < q_stop[2]; piece += plan.line_piece) {
+          const index stop = std::min(piece + plan.line_piece, q_stop[2]);
+          index o_begin = INT64_MAX, o_end = 0;
+          for (const Phase& pw : phases) {
+            plan.axis[2].range(pw, piece, stop, w0, w1);
+            if (w0 >= w1) continue;
+            o_begin = std::min(o_begin, pw.dst0 + w0 * plan.axis[2].dst_step);
+            o_end = std::max(o_end, pw.dst0 + (w1 - 1) * plan.axis[2].dst_step + 1);
+          }
+          if (o_begin >= o_end) continue;
+          for (const Phase& pw : phases) {
+            plan.axis[2].range(pw, piece, stop, w0, w1);
+            if (w0 < w1)
+              line(pd, ph, pw, jd, jh, w0, w1, buffer + (pw.dst0 - o_begin) * width,
+                   plan.axis[2].dst_step * width);
+          }
+          const bool whole = o_begin % 16 == 0 && o_end % 16 == 0;
+          const auto move = streams && whole ? table.transpose_streaming : table.transpose;
+          for (index n = 0; n < images; ++n)
+            move(buffer + n * plan.line_elements, width, o_end - o_begin, panel->columns,
+                 destination(pd, ph, jd, jh) + o_begin + n * dst.stride_n, dst.stride_c);
+        }
+  }
+
+  // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.
+  void line(const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index w0, index w1, T* row,
+            index dst_step) {
+    if (plan.along_batch) {
+      tile.src_stride = source_n;
+      tile.dst_stride = plan.planar ? plan.line_elements : call.dst.stride_n;
+      const index size = self.finite_ ? tile_size(images, largest) : 1;
+      for (index jw = w0; jw < w1; ++jw) {
+        collect(pd, ph, pw, jd, jh, jw);
+        for (index n = 0; n < images; n += size) {
+          tile.src = source + n * source_n;
+          tile.dst = row + jw * dst_step + n * tile.dst_stride;
+          kernels[std::min(size, images - n) - 1](tile);
+        }
+      }
+      return;
+    }
+    tile.dst_stride = dst_step;
+    tile.src_stride = plan.axis[2].src_step * source_stride[2];
+    const auto tiles = [&](index begin, index end) {
+      if (begin >= end) return;
+      const index size = tile_size(end - begin, largest);
+      for (index j = begin; j < end; j += size) {
+        tile.src = source + j * tile.src_stride;
+        tile.dst = row + j * dst_step;
+        kernels[std::min(size, end - j) - 1](tile);
+      }
+    };
+    index covered0 = w0, covered1 = w1;
+    plan.axis[2].covered(pw, covered0, covered1);
+    collect(pd, ph, pw, jd, jh, 0);
+    tiles(covered0, covered1);
+    if (covered0 > w0 || covered1 < w1) {  // where no input reaches: the bias alone
+      tile.taps = 0;
+      tiles(w0, covered0);
+      tiles(std::max(covered0, covered1), w1);
+    }
+  }
+
+  // The taps of a destination that meet the source; along w halos meet all of them.
+  void collect(const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index jw) {
+    const index nd = index(pd.cls->taps.size()), nh = index(ph.cls->taps.size());
+    const index nw = index(pw.cls->taps.size());
+    // Taps of the phases before this one, in packing order.
+    const index before = packing.taps_before(pd, ph, pw);
+    // Taps of w whose channels follow each other are as good as one tap with all of them.
+    const bool run_of_taps = !plan.along_batch && packing.shape.kind == Kind::adjoint &&
+                             packing.shape.d[2] == 1 && source_stride[2] == channels;
+    tile.channels = run_of_taps ? nw * channels : channels;
+    src_offset.clear();
+    weight_offset.clear();
+    for (index td = 0; td < nd; ++td) {
+      const index sd = plan.axis[0].source(pd, pd.cls->taps[std::size_t(td)], jd);
+      if (sd < 0 || sd >= plan.axis[0].src_size) continue;
+      for (index th = 0; th < nh; ++th) {
+        const index sh = plan.axis[1].source(ph, ph.cls->taps[std::size_t(th)], jh);
+        if (sh < 0 || sh >= plan.axis[1].src_size) continue;
+        for (index tw = 0; tw < (run_of_taps ? 1 : nw); ++tw) {
+          const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
+          if (plan.along_batch && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
+          src_offset.push_back(sd * source_stride[0] + sh * source_stride[1] + sw * source_stride[2]);
+          weight_offset.push_back((before - origin + (td * nh + th) * nw + tw) * slice);
+        }
+      }
+    }
+    tile.taps = index(src_offset.size());
+    tile.src_offset = src_offset.data();
+    tile.weight_offset = weight_offset.data();
+  }
+};
 
 template <class T>
 const Winograd<T>* ChannelMethod<T>::winograd(const Call<T>& call) const {
@@ -595,14 +609,14 @@ template <class T>
 bool ChannelMethod<T>::run(const Call<T>& call) const {
   if (const Winograd<T>* fewer = winograd(call)) return fewer->run(call, weights());
   Schedule plan;
-  TaskContext context{this, &plan, call.src, call.dst, call.bias};
+  const auto run_task = [&](index task) { Task(*this, plan, call, task).run(); };
   if (packs_in_tasks(call, plan) && !used_.exchange(true)) {
-    if (!parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop)) return false;
+    if (!for_each_task(plan.tasks, call, run_task)) return false;
     if (finite_) return true;  // else zero halos met an infinity: once more, without
   }
   weights();
   plan = schedule(call, false);
-  return parallel_for(plan.tasks, call.threads, &run_task, &context, call.should_stop);
+  return for_each_task(plan.tasks, call, run_task);
 }
 
 template <class T>
