@@ -346,6 +346,20 @@ def test_algorithm(path, algorithm):
     y = conv_transpose(x, w, **call.options, bias=b, algorithm=algorithm)
     scale = np.abs(call.outputs()).max()
     np.testing.assert_allclose(y, call.outputs(), atol=0 if algorithm == "direct" else 1e-5 * scale)
+    dx, want = (
+        conv(y, w, **call.options, algorithm=algorithm),
+        reference.conv(y, w, call.sizes, **call.options),
+    )
+    rounding = 1e-6 if algorithm == "direct" else 1e-5
+    np.testing.assert_allclose(dx, want, rtol=0, atol=rounding * np.abs(want).max())
+
+
+def test_direct_adjoints_keep_an_infinity_where_it_belongs(path):
+    y, w = np.ones((1, 32, 32, 32), "float32"), np.ones((4, 4, 32, 64), "float32")
+    y[0, 9, 9, 0] = np.inf
+    dx = conv(y, w, 2, "same", algorithm="direct")
+    assert np.isinf(dx).sum() == 2 * 2 * 64
+    assert not np.isnan(dx).any()
 
 
 def test_default_data_format(path):

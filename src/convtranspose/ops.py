@@ -180,6 +180,7 @@ def conv(
     dilation_rate: Any = 1,
     *,
     groups: int = 1,
+    algorithm: str = "auto",
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array:
@@ -196,6 +197,8 @@ def conv(
         As in :func:`conv_transpose`; note that ``inputs`` has ``c_out`` channels here.
     strides, padding, output_padding, data_format, dilation_rate, groups
         As in :func:`conv_transpose`.
+    algorithm : {"auto", "direct", "winograd"}, default "auto"
+        How sums are formed, as in :func:`conv_transpose`.
     out : ndarray, optional
         Where to write the result.
     threads : int, optional
@@ -216,8 +219,7 @@ def conv(
     Notes
     -----
     ``x[i] = sum over t of y[i * s + t * d - lo] * kernel[t]``, terms outside of ``y`` left out, so that
-    ``sum(conv(y) * x) == sum(y * conv_transpose(x))``. Where it is faster, the sum is formed with fewer
-    multiplications, as by the algorithm ``"auto"`` of :func:`conv_transpose`.
+    ``sum(conv(y) * x) == sum(y * conv_transpose(x))``.
 
     Examples
     --------
@@ -233,7 +235,8 @@ def conv(
     known = args.adjoint_problem(opts, y.shape)
     if out is not None:
         args.output_array(out, known.input_shape, w.dtype, (y, w))
-    return Plan("adjoint", w, opts, known=known, once=True)(y, out=out, threads=threads)
+    packed = Plan("adjoint", w, opts, algorithm=algorithm, known=known, once=True)
+    return packed(y, out=out, threads=threads)
 
 
 def conv_transpose_kernel_gradient(
