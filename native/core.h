@@ -210,12 +210,24 @@ struct DepthwiseRun {
   bool streams;  // destinations, channels last, go around the caches
 };
 
+// A plane of the inputs and one of the outputs, whose products are summed by tap; axes as of the adjoint,
+// which goes from y to x.
+//   sums[th, tw, :] adds up to sum over h, w of x[h, w] * y[h * s + src_first + th, w * s + src_first + tw]
+template <class T>
+struct DepthwisePlane {
+  const T* x;
+  const T* y;
+  T* sums;
+  DepthwiseAxis w, h;
+};
+
 // Kernels made for one size and stride: channels last along w, planes along h and w.
 template <class T>
 struct DepthwiseKernel {
   index kernel_size, stride;
   void (*last[2])(const DepthwiseRun<T>&);   // forward, adjoint
   void (*plane[2])(const DepthwiseRun<T>&);  // or null
+  void (*plane_gradient)(const DepthwisePlane<T>&);
 };
 
 // What the kernel of the dot method gets: a line of destinations, each a sum of runs of the source.

@@ -1,5 +1,7 @@
 // The kernel gradient of depthwise layers: one channel per group, so every sum is one of element-wise
-// products along the channels. Tasks share out channels and lines of taps, never positions.
+// products, along the channels, or along the rows of planes. Tasks share out channels and lines of taps,
+// never positions.
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -170,6 +172,62 @@ class Task {
   std::vector<const T*> x_rows_, y_rows_;
 };
 
+// Channels first, sizes that have a kernel: a plane of the inputs and one of the outputs at a time.
+template <class T>
+struct Planes {
+  View<const T> x, y;
+  const KernelTable<T>* table;
+  const DepthwiseKernel<T>* kernel;
+  const Axis* axes;
+  T* out;
+  bool add;
+  index channels_per_task;
+  DepthwiseAxis w, h;
+
+  // Null if no kernel is for these arrays.
+  static const DepthwiseKernel<T>* find(const KernelTable<T>& table, const View<const T>& x,
+                                        const View<const T>& y, const Axis (&axes)[kAxes]) {
+    const Axis &h = axes[1], &w = axes[2];
+    const bool planar = x.stride[2] == 1 && y.stride[2] == 1 && x.size[2] >= table.lanes;
+    if (!planar || h.k != w.k || h.s != w.s || h.d != 1 || w.d != 1) return nullptr;
+    for (const DepthwiseKernel<T>& k : table.depthwise)
+      if (k.kernel_size == w.k && k.stride == w.s && k.plane_gradient) return &k;
+    return nullptr;
+  }
+};
+
+template <class T>
+void run_planes(void* context, index task) {
+  const Planes<T>& r = *static_cast<const Planes<T>*>(context);
+  const Axis& depth = r.axes[0];
+  const index lanes = r.table->lanes, taps = r.axes[1].k * r.axes[2].k;
+  T* const sums = static_cast<T*>(scratch(sizeof(T) * std::size_t(taps * lanes)));
+  DepthwisePlane<T> plane;
+  plane.sums = sums;
+  plane.w = r.w;
+  plane.h = r.h;
+  const index first = task * r.channels_per_task;
+  for (index c = first; c < std::min(first + r.channels_per_task, r.x.c); ++c)
+    for (index kd = 0; kd < depth.k; ++kd) {
+      std::memset(sums, 0, sizeof(T) * std::size_t(taps * lanes));
+      for (index n = 0; n < r.x.n; ++n)
+        for (index d = 0; d < r.x.size[0]; ++d) {
+          const index to = d * depth.s + kd * depth.d - depth.lo;
+          if (to < 0 || to >= r.y.size[0]) continue;
+          plane.x = r.x.data + n * r.x.stride_n + d * r.x.stride[0] + c * r.x.stride_c;
+          plane.y = r.y.data + n * r.y.stride_n + to * r.y.stride[0] + c * r.y.stride_c;
+          r.kernel->plane_gradient(plane);
+        }
+      for (index t = 0; t < taps; ++t) {
+        T* const part = sums + t * lanes;
+        for (index half = lanes / 2; half > 0; half /= 2)
+          for (index v = 0; v < half; ++v) part[v] += part[v + half];
+        T& to = r.out[(kd * taps + t) * r.x.c + c];
+        to = (r.add ? to : T(0)) + part[0];
+      }
+    }
+}
+
 template <class T>
 void run_items(void* context, index task) {
   const Run<T>& r = *static_cast<const Run<T>*>(context);
@@ -183,6 +241,15 @@ template <class T>
 bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
                                const Axis (&axes)[kAxes], const Path& path, int threads,
                                ShouldStop should_stop, bool add) {
+  if (threads < 1) threads = default_threads();
+  const KernelTable<T>& table = kernels<T>(path);
+  if (const DepthwiseKernel<T>* kernel = Planes<T>::find(table, x, y, axes)) {
+    Planes<T> r{x, y, &table, kernel, axes, out, add, ceil_div(x.c, 4 * threads), {}, {}};
+    const index reach = ceil_div(axes[2].k, axes[2].s) * axes[2].s;  // kernels load whole groups of a stride
+    r.w = depthwise_axis(Kind::adjoint, axes[2], 0, reach - 1, 1, 1);
+    r.h = depthwise_axis(Kind::adjoint, axes[1], 0, axes[1].k - 1, y.stride[1], x.stride[1]);
+    return parallel_for(ceil_div(x.c, r.channels_per_task), threads, &run_planes<T>, &r, should_stop);
+  }
   Run<T> r(x, y, axes);
   r.table = &kernels<T>(path);
   r.out = out;
@@ -203,7 +270,6 @@ bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T
   r.x_elements = r.copied ? r.blocks.x_positions() * pitch : 0;
   r.y_elements = r.copied ? r.blocks.y_positions(kNoPadding) * pitch : 0;
   r.items = ceil_div(r.vectors, r.panel) * r.lines;
-  if (threads < 1) threads = default_threads();
   // Tasks that copy share out panels first: each panel is copied by as few of them as possible.
   r.items_per_task = ceil_div(r.items, std::min<index>(r.items, r.copied ? threads : 4 * threads));
   return parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop);

@@ -133,28 +133,6 @@ void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
     }
 }
 
-// Taps read from `low` to `high`, relative to q.
-DepthwiseAxis frame(Kind kind, const Axis& axis, index low, index high, index src_stride, index dst_stride) {
-  const bool forward = kind == Kind::forward;
-  const auto round_up = [](index a, index b) { return -floor_div(-a, b); };
-  DepthwiseAxis f;
-  f.phases = forward ? axis.s : 1;
-  f.src_step = forward ? 1 : axis.s;
-  f.src_first = forward ? 0 : -axis.lo;
-  f.dst_first = forward ? -axis.lo : 0;
-  f.src_size = forward ? axis.i : axis.o;
-  f.dst_size = forward ? axis.o : axis.i;
-  f.begin = floor_div(-f.dst_first, f.phases);
-  f.end = floor_div(f.dst_size - 1 - f.dst_first, f.phases) + 1;
-  f.inner_begin =
-      std::max({f.begin, round_up(-f.dst_first, f.phases), round_up(-f.src_first - low, f.src_step)});
-  f.inner_end = std::min({f.end, floor_div(f.dst_size - f.dst_first, f.phases),
-                          floor_div(f.src_size - 1 - f.src_first - high, f.src_step) + 1});
-  f.src_stride = src_stride;
-  f.dst_stride = dst_stride;
-  return f;
-}
-
 template <class T>
 DepthwiseAxis DepthwiseMethod<T>::columns(const Call<T>& call) const {
   index low = 0, high = 0;
@@ -165,14 +143,14 @@ DepthwiseAxis DepthwiseMethod<T>::columns(const Call<T>& call) const {
   const Axis& axis = call.axes[2];
   // The planes' adjoint loads whole groups of a stride.
   if (shape_.kind == Kind::adjoint && shape_.channels_first) high = ceil_div(high + 1, axis.s) * axis.s - 1;
-  return frame(shape_.kind, axis, low, high, call.src.stride[2], call.dst.stride[2]);
+  return depthwise_axis(shape_.kind, axis, low, high, call.src.stride[2], call.dst.stride[2]);
 }
 
 template <class T>
 DepthwiseAxis DepthwiseMethod<T>::rows(const Call<T>& call) const {
   const bool forward = shape_.kind == Kind::forward;
-  return frame(shape_.kind, call.axes[1], forward ? -((shape_.k[1] - 1) / shape_.s[1]) : 0,
-               forward ? 0 : shape_.k[1] - 1, call.src.stride[1], call.dst.stride[1]);
+  return depthwise_axis(shape_.kind, call.axes[1], forward ? -((shape_.k[1] - 1) / shape_.s[1]) : 0,
+                        forward ? 0 : shape_.k[1] - 1, call.src.stride[1], call.dst.stride[1]);
 }
 
 template <class T>

@@ -167,6 +167,29 @@ struct BlockedAxes {
 
 inline index l2_bytes() { return cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20; }
 
+// An axis in terms of q; taps read from `low` to `high`, relative to q.
+inline DepthwiseAxis depthwise_axis(Kind kind, const Axis& axis, index low, index high, index src_stride,
+                                    index dst_stride) {
+  const bool forward = kind == Kind::forward;
+  const auto round_up = [](index a, index b) { return -floor_div(-a, b); };
+  DepthwiseAxis f;
+  f.phases = forward ? axis.s : 1;
+  f.src_step = forward ? 1 : axis.s;
+  f.src_first = forward ? 0 : -axis.lo;
+  f.dst_first = forward ? -axis.lo : 0;
+  f.src_size = forward ? axis.i : axis.o;
+  f.dst_size = forward ? axis.o : axis.i;
+  f.begin = floor_div(-f.dst_first, f.phases);
+  f.end = floor_div(f.dst_size - 1 - f.dst_first, f.phases) + 1;
+  f.inner_begin =
+      std::max({f.begin, round_up(-f.dst_first, f.phases), round_up(-f.src_first - low, f.src_step)});
+  f.inner_end = std::min({f.end, floor_div(f.dst_size - f.dst_first, f.phases),
+                          floor_div(f.src_size - 1 - f.src_first - high, f.src_step) + 1});
+  f.src_stride = src_stride;
+  f.dst_stride = dst_stride;
+  return f;
+}
+
 // Bytes of source that a block may hold: about a third of the L2 cache.
 inline index block_budget() { return std::clamp<index>(l2_bytes() / 3, 64 << 10, 512 << 10); }
 

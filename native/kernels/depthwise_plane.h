@@ -33,6 +33,8 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   using Column = TileColumn<T, K, S, Forward>;
   constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step, groups = Column::groups;
   constexpr int window = Forward ? groups : K, rows = (H - 1) * step + window;
+  // Weights that find room beside the sums stay there.
+  constexpr bool kept = K * K + H * phases * phases + 2 * step + 1 <= kRegisters;
   static const T zeros[K * S + step * lanes] = {};
   const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride, src_rows = a.h.src_size;
   const ct::index top = q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
@@ -46,6 +48,12 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   for (ct::index n = 0; n < line.count; ++n) {
     const ct::DepthwiseRow& from = a.rows[line.first + n];
     const T* w = a.weights + from.weights;
+    Vec<T> k[kept ? K * K : 1];
+    if constexpr (kept) {
+#pragma GCC unroll 16
+      for (int t = 0; t < K * K; ++t) k[t] = splat(w[t]);
+    }
+    const auto weight = [&](int t) { return kept ? k[t] : splat(w[t]); };
     const T* plane = a.src + from.src + q * step + a.w.src_first + top * src_pitch;
 #pragma GCC unroll 16
     for (int m = 0; m < rows; ++m) {
@@ -62,6 +70,8 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
         }
         split_phases<T, step>(source);
 #pragma GCC unroll 8
+        for (int r = 0; r < step; ++r) hold(source[r]);
+#pragma GCC unroll 8
         for (int r = 0; r < S; ++r) {
           const int tw = j * S + r;
           if (tw >= K) break;
@@ -69,7 +79,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
           for (int i = 0; i < H * phases; ++i) {
             const int th = Forward ? (i / S + window - 1 - row) * S + i % S : row - i * S;
             if (th < (Forward ? i % S : 0) || th >= K) continue;
-            acc[i][Forward ? r : 0] += source[Forward ? 0 : r] * splat(w[th * K + tw]);
+            acc[i][Forward ? r : 0] += source[Forward ? 0 : r] * weight(th * K + tw);
           }
         }
       }
@@ -92,14 +102,15 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   }
 }
 
-// Rows of a tile: enough sums to hide the latency of one.
-constexpr int depthwise_rows(int stride, bool forward) {
-  return stride > 1 && (forward || kRegisters < 32) ? 2 : 4;
+// Rows of a tile: enough sums to hide the latency of one, and more where the weights leave them registers.
+constexpr int depthwise_rows(int kernel_size, int stride, bool forward) {
+  if (stride == 1) return kRegisters == 32 && kernel_size == 3 ? 8 : 4;
+  return forward || kRegisters < 32 ? 2 : 4;
 }
 
 template <class T, int K, int S, bool Forward>
 void depthwise_plane(const ct::DepthwiseRun<T>& a) {
-  constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(S, Forward);
+  constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(K, S, Forward);
   TileColumn<T, K, S, Forward> column = {};
   ct::index known = a.w.begin - 1;
   for (ct::index n = 0; n < a.line_count; ++n)

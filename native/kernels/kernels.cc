@@ -6,6 +6,7 @@
 #include "depthwise.h"
 #include "depthwise_first.h"
 #include "depthwise_plane.h"
+#include "depthwise_plane_gradient.h"
 #include "dot.h"
 #include "gradient.h"
 #include "group.h"
@@ -90,10 +91,11 @@ void add_depthwise_gradients(KernelTable<T>& t) {
 
 template <class T, int K, int S>
 DepthwiseKernel<T> depthwise() {
-  DepthwiseKernel<T> out = {K, S, {depthwise_last<T, K, S, true>, depthwise_last<T, K, S, false>}, {}};
+  DepthwiseKernel<T> out = {K, S, {depthwise_last<T, K, S, true>, depthwise_last<T, K, S, false>}, {}, {}};
   if constexpr (S < 4) {
     out.plane[0] = depthwise_plane<T, K, S, true>;
     out.plane[1] = depthwise_plane<T, K, S, false>;
+    out.plane_gradient = depthwise_plane_gradient<T, K, S>;
   }
   return out;
 }

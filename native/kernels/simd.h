@@ -102,6 +102,19 @@ template <class T>
 Vec<T> permute(Vec<T> v, const std::int32_t* from) = delete;
 #endif
 
+// Keeps a vector in its register. Compilers would rather load it again for every use, which costs twice where
+// it crosses a cache line.
+template <class V>
+inline void hold(V& v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#else
+  (void)v;
+#endif
+}
+
 // The lanes [begin, end) of a vector, for loads that read no other (those are zeros) and stores that write
 // no other.
 #if defined(__AVX512F__)

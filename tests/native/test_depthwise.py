@@ -76,6 +76,14 @@ def test_every_border_is_the_definition(path, kernel, strides, dilation, layout)
             np.testing.assert_array_equal(out, want, err_msg=f"adjoint, {padding}, {channels} channels")
             assert all((mark == 7.25).all() for mark in marks)
 
+            y = np.rint(y / 16).astype(dtype)
+            want = reference.kernel_gradient(x, y, kernel, **options)
+            out, marks = marked(want.shape, dtype)
+            gradient = convtranspose.conv_transpose_kernel_gradient
+            gradient(x, y, kernel, out=out, threads=1 + number, **options)
+            np.testing.assert_array_equal(out, want, err_msg=f"kernel, {padding}, {channels} channels")
+            assert all((mark == 7.25).all() for mark in marks)
+
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("channels", [3, 35])
@@ -87,7 +95,10 @@ def test_same_bits_however_the_work_is_cut(path, kernel, strides, dilation, layo
     x, w = (rng.standard_normal(a.shape).astype("float32") for a in (x, w))
     one = convtranspose.conv_transpose(x, w, threads=1, **options)
     back = convtranspose.conv(one, w, threads=1, **options)
+    gradient = convtranspose.conv_transpose_kernel_gradient
+    dw = gradient(x, one, kernel, threads=1, **options)
     for threads in (2, 5):
+        assert gradient(x, one, kernel, threads=threads, **options).tobytes() == dw.tobytes()
         assert convtranspose.conv_transpose(x, w, threads=threads, **options).tobytes() == one.tobytes()
         assert convtranspose.conv(one, w, threads=threads, **options).tobytes() == back.tobytes()
     halves = [convtranspose.conv_transpose(part, w, **options) for part in (x[:1], x[1:])]
@@ -114,6 +125,11 @@ def test_infinities_stay_where_their_terms_are(path, kernel, stride, layout):
     np.testing.assert_array_equal(
         convtranspose.conv(y, w, **options), reference.conv(y, w, (9, 41), **options)
     )
+    for a, b in ((x, np.ones_like(y)), (np.ones_like(x), y)):
+        np.testing.assert_array_equal(
+            convtranspose.conv_transpose_kernel_gradient(a, b, (kernel, kernel), **options),
+            reference.kernel_gradient(a, b, (kernel, kernel), **options),
+        )
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])

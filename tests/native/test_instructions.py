@@ -13,6 +13,8 @@ SOURCE = """
 #include "core.h"
 #include "kernels/channel.h"
 #include "kernels/depthwise.h"
+#include "kernels/depthwise_plane.h"
+#include "kernels/depthwise_plane_gradient.h"
 #include "kernels/gradient.h"
 #include "kernels/group.h"
 #include "kernels/row.h"
@@ -25,6 +27,7 @@ extern void* const kernels[] = {
     (void*)&group_kernel<float, group_positions()>, (void*)&group_kernel<double, group_positions()>,
     (void*)&row_kernel<float, ROWS, row_vectors(ROWS)>,
     (void*)&depthwise_last<float, 3, 1, true>, (void*)&depthwise_last<float, 4, 2, true>,
+    (void*)&depthwise_plane<float, 3, 1, true>, (void*)&depthwise_plane_gradient<float, 3, 1>,
 };
 """
 LARGEST = {"x86_v4": (14, 8, "zmm"), "x86_v3": (6, 4, "ymm")}  # positions, rows, registers
