@@ -27,14 +27,14 @@ struct TileColumn {
 
 // One vector of neighbouring q by H rows of q, with all phases of both axes. At an edge, vectors are loaded
 // and stored in part, and rows outside are zeros.
-template <class T, int K, int S, bool Forward, int H, bool Edge>
+template <class T, int K, int S, bool Forward, int H, bool EdgeColumn, bool EdgeRow>
 inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q_h,
                                  ct::index q, const TileColumn<T, K, S, Forward>& column) {
   using Column = TileColumn<T, K, S, Forward>;
   constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step, groups = Column::groups;
   constexpr int window = Forward ? groups : K, rows = (H - 1) * step + window;
   // Weights that find room beside the sums stay there.
-  constexpr bool kept = K * K + H * phases * phases + 2 * step + 1 <= kRegisters;
+  constexpr bool kept = K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
   static const T zeros[K * S + step * lanes] = {};
   const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride, src_rows = a.h.src_size;
   const ct::index top = q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
@@ -58,7 +58,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 #pragma GCC unroll 16
     for (int m = 0; m < rows; ++m) {
       const int row = Forward ? rows - 1 - m : m;  // ascending taps
-      const bool outside = Edge && (top + row < 0 || top + row >= src_rows);
+      const bool outside = EdgeRow && (top + row < 0 || top + row >= src_rows);
       const T* x = outside ? zeros + (Forward ? K : 0) : plane + row * src_pitch;
 #pragma GCC unroll 8
       for (int j = 0; j < groups; ++j) {
@@ -66,7 +66,8 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 #pragma GCC unroll 8
         for (int r = 0; r < step; ++r) {
           const int n = j * step + r;
-          source[r] = Edge ? load(x + Column::offset(n), column.loaded[n]) : load(x + Column::offset(n));
+          source[r] =
+              EdgeColumn ? load(x + Column::offset(n), column.loaded[n]) : load(x + Column::offset(n));
         }
         split_phases<T, step>(source);
 #pragma GCC unroll 8
@@ -91,11 +92,11 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   T* dst = a.dst + line.dst + first * dst_pitch + o;
 #pragma GCC unroll 16
   for (int i = 0; i < H * phases; ++i, dst += dst_pitch) {
-    if (Edge && (first + i < 0 || i >= rows_left)) continue;
+    if (EdgeRow && (first + i < 0 || i >= rows_left)) continue;
     join_phases<T, phases>(acc[i]);
 #pragma GCC unroll 8
     for (int r = 0; r < phases; ++r)
-      if constexpr (Edge)
+      if constexpr (EdgeColumn)
         store(dst + r * lanes, acc[i][r], column.stored[r]);
       else
         store(dst + r * lanes, acc[i][r]);
@@ -105,7 +106,8 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 // Rows of a tile: enough sums to hide the latency of one, and more where the weights leave them registers.
 constexpr int depthwise_rows(int kernel_size, int stride, bool forward) {
   if (stride == 1) return kRegisters == 32 && kernel_size == 3 ? 8 : 4;
-  return forward || kRegisters < 32 ? 2 : 4;
+  if (kRegisters < 32) return 2;
+  return !forward ? 4 : kernel_size <= 4 ? 3 : 2;
 }
 
 template <class T, int K, int S, bool Forward>
@@ -115,14 +117,19 @@ void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   ct::index known = a.w.begin - 1;
   for (ct::index n = 0; n < a.line_count; ++n)
     for (ct::index q_h = a.h.begin; q_h < a.h.end; q_h += H) {
-      const bool inner = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;
-      for (ct::index q = a.w.begin; q < a.w.end; q += lanes)
-        if (inner && q >= a.w.inner_begin && q + lanes <= a.w.inner_end) {
-          depthwise_plane_tile<T, K, S, Forward, H, false>(a, a.lines[n], q_h, q, column);
-        } else {
-          if (q != known) column.set(a, known = q);
-          depthwise_plane_tile<T, K, S, Forward, H, true>(a, a.lines[n], q_h, q, column);
+      const bool inner_rows = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;
+      for (ct::index q = a.w.begin; q < a.w.end; q += lanes) {
+        const bool inner_column = q >= a.w.inner_begin && q + lanes <= a.w.inner_end;
+        if (inner_rows && inner_column) {
+          depthwise_plane_tile<T, K, S, Forward, H, false, false>(a, a.lines[n], q_h, q, column);
+          continue;
         }
+        if (q != known) column.set(a, known = q);
+        if (inner_rows)
+          depthwise_plane_tile<T, K, S, Forward, H, true, false>(a, a.lines[n], q_h, q, column);
+        else
+          depthwise_plane_tile<T, K, S, Forward, H, true, true>(a, a.lines[n], q_h, q, column);
+      }
     }
 }
 

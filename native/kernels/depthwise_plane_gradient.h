@@ -40,8 +40,9 @@ struct GradientColumn {
   }
 };
 
-// One vector of neighbouring inputs by several rows, all taps of some lines.
-template <class T, int K, int S, int Lines, bool Edge>
+// One vector of neighbouring inputs by several rows, all taps of some lines. At an edge, vectors are loaded
+// in part, and rows outside are left out.
+template <class T, int K, int S, int Lines, bool EdgeColumn, bool EdgeRow>
 inline void depthwise_gradient_tile(const ct::DepthwisePlane<T>& a, ct::index q_h, ct::index q, int line,
                                     const GradientColumn<T, K, S>& column, Vec<T> (&acc)[Lines][K]) {
   using Column = GradientColumn<T, K, S>;
@@ -50,24 +51,25 @@ inline void depthwise_gradient_tile(const ct::DepthwisePlane<T>& a, ct::index q_
   const ct::index top = q_h * S + a.h.src_first + line;
   const T* const x = a.x + q_h * x_pitch + q;
   const T* y = a.y + top * y_pitch + q * S + a.w.src_first;
-  Vec<T> input[H];
-  if constexpr (!Edge) {
+  Vec<T> input[H] = {};
+  if constexpr (!EdgeColumn) {
 #pragma GCC unroll 4
     for (int i = 0; i < H; ++i) {
+      if (EdgeRow && i >= x_left) break;
       input[i] = load(x + i * x_pitch);
       hold(input[i]);
     }
   }
 #pragma GCC unroll 16
   for (int row = 0; row < rows; ++row, y += y_pitch) {
-    if (Edge && (top + row < 0 || top + row >= a.h.src_size)) continue;
+    if (EdgeRow && (top + row < 0 || top + row >= a.h.src_size)) continue;
 #pragma GCC unroll 8
     for (int j = 0; j < Column::groups; ++j) {
       Vec<T> output[S];
 #pragma GCC unroll 8
       for (int r = 0; r < S; ++r) {
         const int n = j * S + r;
-        output[r] = Edge ? load(y + Column::offset(n), column.y[n]) : load(y + Column::offset(n));
+        output[r] = EdgeColumn ? load(y + Column::offset(n), column.y[n]) : load(y + Column::offset(n));
       }
       split_phases<T, S>(output);
 #pragma GCC unroll 8
@@ -78,8 +80,8 @@ inline void depthwise_gradient_tile(const ct::DepthwisePlane<T>& a, ct::index q_
 #pragma GCC unroll 4
         for (int i = 0; i < H; ++i) {
           const int th = row - i * S;
-          if (th < 0 || th >= Lines || (Edge && i >= x_left)) continue;
-          acc[th][t] += (Edge ? load(x + i * x_pitch, column.x[t]) : input[i]) * output[r];
+          if (th < 0 || th >= Lines || (EdgeRow && i >= x_left)) continue;
+          acc[th][t] += (EdgeColumn ? load(x + i * x_pitch, column.x[t]) : input[i]) * output[r];
         }
       }
     }
@@ -94,20 +96,25 @@ void depthwise_gradient_lines(const ct::DepthwisePlane<T>& a, int line) {
   for (ct::index first = 0; first < a.h.dst_size; first += band)
     for (ct::index q = 0; q < a.w.dst_size; q += lanes) {
       const ct::index end = first + band < a.h.dst_size ? first + band : a.h.dst_size;
-      const bool inner = q >= a.w.inner_begin && q + lanes <= a.w.inner_end;
+      const bool inner_column = q >= a.w.inner_begin && q + lanes <= a.w.inner_end;
       T* const sums = a.sums + line * K * lanes;
       Vec<T> acc[Lines][K];
 #pragma GCC unroll 8
       for (int th = 0; th < Lines; ++th)
 #pragma GCC unroll 8
         for (int t = 0; t < K; ++t) acc[th][t] = load(sums + (th * K + t) * lanes);
-      for (ct::index q_h = first; q_h < end; q_h += H)
-        if (inner && q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end) {
-          depthwise_gradient_tile<T, K, S, Lines, false>(a, q_h, q, line, column, acc);
-        } else {
-          if (q != known) column.set(a.w, known = q);
-          depthwise_gradient_tile<T, K, S, Lines, true>(a, q_h, q, line, column, acc);
-        }
+      if (!inner_column && q != known) column.set(a.w, known = q);
+      for (ct::index q_h = first; q_h < end; q_h += H) {
+        const bool inner_rows = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;
+        if (inner_rows && inner_column)
+          depthwise_gradient_tile<T, K, S, Lines, false, false>(a, q_h, q, line, column, acc);
+        else if (inner_column)
+          depthwise_gradient_tile<T, K, S, Lines, false, true>(a, q_h, q, line, column, acc);
+        else if (inner_rows)
+          depthwise_gradient_tile<T, K, S, Lines, true, false>(a, q_h, q, line, column, acc);
+        else
+          depthwise_gradient_tile<T, K, S, Lines, true, true>(a, q_h, q, line, column, acc);
+      }
 #pragma GCC unroll 8
       for (int th = 0; th < Lines; ++th)
 #pragma GCC unroll 8

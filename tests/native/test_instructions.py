@@ -27,7 +27,10 @@ extern void* const kernels[] = {
     (void*)&group_kernel<float, group_positions()>, (void*)&group_kernel<double, group_positions()>,
     (void*)&row_kernel<float, ROWS, row_vectors(ROWS)>,
     (void*)&depthwise_last<float, 3, 1, true>, (void*)&depthwise_last<float, 4, 2, true>,
-    (void*)&depthwise_plane<float, 3, 1, true>, (void*)&depthwise_plane_gradient<float, 3, 1>,
+    (void*)&depthwise_plane_gradient<float, 3, 1>,
+#ifdef __AVX512F__  // with half of the registers, edges keep their masks in memory
+    (void*)&depthwise_plane<float, 3, 1, true>, (void*)&depthwise_plane<float, 4, 2, true>,
+#endif
 };
 """
 LARGEST = {"x86_v4": (14, 8, "zmm"), "x86_v3": (6, 4, "ymm")}  # positions, rows, registers
