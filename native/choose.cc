@@ -82,7 +82,12 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   // Planes have kernels for the strides whose phases a few shuffles join.
   const index s = shape.s[2];
   const bool planes = s == 1 || ((s == 2 || s == 4) && shape.d[2] == 1);
-  const bool depthwise = src == 1 && dst == 1 && shape.groups > 1 && (planes || !shape.channels_first);
+  // A few channels on one side of a group are planes with a common source, or a sum over planes. Channels
+  // last that takes transposed bands, so the group method keeps what it is good at.
+  const bool several = src * dst > 1;
+  const bool few = planes && src * dst <= 4 &&
+                   (shape.channels_first ? src == 1 || dst == 1 : dst == 1 && shape.kind == Kind::adjoint);
+  const bool depthwise = shape.groups > 1 && (several ? few : planes || !shape.channels_first);
   const bool few_channels = rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3;
   const bool few_products = rows_fit && shape.channels_first && planes_pay(shape);
   const bool rows = few_channels || few_products;
@@ -105,8 +110,9 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   }
   Shape planar = shape;
   planar.channels_first = true;
-  if (depthwise && planes && !shape.channels_first && shape.groups < lanes) {
-    reason = "one channel per group, and too few of them for vectors of " + std::to_string(lanes);
+  if (depthwise && planes && !shape.channels_first && (shape.groups < lanes || several)) {
+    reason = several ? "one channel per group on one side, and few on the other: planes are quicker"
+                     : "one channel per group, and too few of them for vectors of " + std::to_string(lanes);
     return make_bands_method(shape, path, make_depthwise_method(planar, kernel, path));
   }
   if (depthwise) {

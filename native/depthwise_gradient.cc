@@ -207,14 +207,15 @@ void run_planes(void* context, index task) {
   plane.w = r.w;
   plane.h = r.h;
   const index first = task * r.channels_per_task;
-  for (index c = first; c < std::min(first + r.channels_per_task, r.x.c); ++c)
+  const index multiplier = r.y.c / r.x.c;
+  for (index c = first; c < std::min(first + r.channels_per_task, r.y.c); ++c)
     for (index kd = 0; kd < depth.k; ++kd) {
       std::memset(sums, 0, sizeof(T) * std::size_t(taps * lanes));
       for (index n = 0; n < r.x.n; ++n)
         for (index d = 0; d < r.x.size[0]; ++d) {
           const index to = d * depth.s + kd * depth.d - depth.lo;
           if (to < 0 || to >= r.y.size[0]) continue;
-          plane.x = r.x.data + n * r.x.stride_n + d * r.x.stride[0] + c * r.x.stride_c;
+          plane.x = r.x.data + n * r.x.stride_n + d * r.x.stride[0] + c / multiplier * r.x.stride_c;
           plane.y = r.y.data + n * r.y.stride_n + to * r.y.stride[0] + c * r.y.stride_c;
           r.kernel->plane_gradient(plane);
         }
@@ -222,7 +223,7 @@ void run_planes(void* context, index task) {
         T* const part = sums + t * lanes;
         for (index half = lanes / 2; half > 0; half /= 2)
           for (index v = 0; v < half; ++v) part[v] += part[v + half];
-        T& to = r.out[(kd * taps + t) * r.x.c + c];
+        T& to = r.out[((kd * taps + t) * multiplier + c % multiplier) * r.x.c + c / multiplier];
         to = (r.add ? to : T(0)) + part[0];
       }
     }
@@ -238,17 +239,29 @@ void run_items(void* context, index task) {
 }  // namespace
 
 template <class T>
+bool depthwise_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],
+                                index groups, const Path& path) {
+  if (groups == 1 || x.c != groups) return false;
+  return y.c == groups || Planes<T>::find(kernels<T>(path), x, y, axes);
+}
+
+template bool depthwise_gradient_applies<float>(const View<const float>&, const View<const float>&,
+                                                const Axis (&)[kAxes], index, const Path&);
+template bool depthwise_gradient_applies<double>(const View<const double>&, const View<const double>&,
+                                                 const Axis (&)[kAxes], index, const Path&);
+
+template <class T>
 bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
                                const Axis (&axes)[kAxes], const Path& path, int threads,
                                ShouldStop should_stop, bool add) {
   if (threads < 1) threads = default_threads();
   const KernelTable<T>& table = kernels<T>(path);
   if (const DepthwiseKernel<T>* kernel = Planes<T>::find(table, x, y, axes)) {
-    Planes<T> r{x, y, &table, kernel, axes, out, add, ceil_div(x.c, 4 * threads), {}, {}};
+    Planes<T> r{x, y, &table, kernel, axes, out, add, ceil_div(y.c, 4 * threads), {}, {}};
     const index reach = ceil_div(axes[2].k, axes[2].s) * axes[2].s;  // kernels load whole groups of a stride
     r.w = depthwise_axis(Kind::adjoint, axes[2], 0, reach - 1, 1, 1);
     r.h = depthwise_axis(Kind::adjoint, axes[1], 0, axes[1].k - 1, y.stride[1], x.stride[1]);
-    return parallel_for(ceil_div(x.c, r.channels_per_task), threads, &run_planes<T>, &r, should_stop);
+    return parallel_for(ceil_div(y.c, r.channels_per_task), threads, &run_planes<T>, &r, should_stop);
   }
   Run<T> r(x, y, axes);
   r.table = &kernels<T>(path);

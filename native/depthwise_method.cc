@@ -1,6 +1,7 @@
-// The depthwise method: one channel per group. Hardly any arithmetic follows a load here, so sources are
-// read where they lie, without a copy: along the channels if they come last, along the rows of a plane if
-// they come first. What lies beyond a border is left out, source rows here and columns by the kernels.
+// The depthwise method: one channel per group, or on one side a few, which planes can have. Hardly any
+// arithmetic follows a load here, so sources are read where they lie, without a copy: along the channels if
+// they come last, along the rows of a plane if they come first. What lies beyond a border is left out, source
+// rows here and columns by the kernels.
 #include <algorithm>
 #include <mutex>
 
@@ -45,6 +46,12 @@ class DepthwiseMethod final : public Method<T> {
   void add_lines(const Call<T>& call, Schedule& plan) const;
   DepthwiseAxis columns(const Call<T>& call) const;
   DepthwiseAxis rows(const Call<T>& call) const;
+  // Where the weights of a plane of a group begin: a kernel has its outputs apart and its inputs side by
+  // side.
+  index weights_of(index group, index plane) const {
+    const bool outputs = shape_.c_in == shape_.groups;
+    return (outputs ? plane * shape_.groups + group : group * planes_ + plane) * shape_.taps();
+  }
   static DepthwiseRun<T> cut(const Schedule& plan, index first);
   static void run_images(void* context, index task);
   static void run_planes(void* context, index task);
@@ -57,6 +64,7 @@ class DepthwiseMethod final : public Method<T> {
   std::vector<AxisClass> classes_[kAxes];
   std::vector<DepthwiseTap> taps_;  // along w, by phase
   std::vector<index> phase_taps_;
+  index planes_;  // of the side of a group that has several
   Buffer<T> weights_, no_bias_;
   mutable std::once_flag other_once_;
   mutable std::unique_ptr<Method<T>> other_;
@@ -68,8 +76,9 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
       path_(path),
       table_(kernels<T>(path)),
       kernel_(table_.depthwise_any),
-      weights_(shape.taps() * shape.groups),
-      no_bias_(shape.groups) {
+      planes_(shape.src_channels() * shape.dst_channels()),
+      weights_(shape.taps() * shape.groups * planes_),
+      no_bias_(shape.groups * shape.dst_channels()) {
   const bool forward = shape.kind == Kind::forward;
   for (int a = 0; a < kAxes; ++a) classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
   for (const AxisClass& c : classes_[2]) {
@@ -77,13 +86,14 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
     for (const AxisTap& tap : c.taps) taps_.push_back({forward ? -tap.shift : tap.shift, tap.kernel_index});
   }
   phase_taps_.push_back(index(taps_.size()));
-  std::fill_n(no_bias_.data(), shape.groups, T(0));
+  std::fill_n(no_bias_.data(), shape.groups * shape.dst_channels(), T(0));
   const int kind = forward ? 0 : 1;
   const DepthwiseKernel<T>* known = nullptr;
   for (const DepthwiseKernel<T>& k : table_.depthwise)
     if (k.kernel_size == shape.k[2] && k.stride == shape.s[2] && shape.d[2] == 1) known = &k;
   if (shape.channels_first) {
-    table_.transpose(kernel, shape.groups, shape.taps(), shape.groups, weights_.data(), shape.taps());
+    const index all = shape.groups * planes_;
+    table_.transpose(kernel, all, shape.taps(), all, weights_.data(), shape.taps());
     square_ = known && known->plane[kind] && shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] &&
               shape.d[1] == 1;
     kernel_ = square_ ? known->plane[kind] : table_.depthwise_first[shape.s[2] / 2][kind];
@@ -108,13 +118,16 @@ void each_source(Kind kind, const Axis& axis, const std::vector<AxisClass>& clas
 template <class T>
 void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
   const index per_row = shape_.k[2] * (shape_.channels_first ? 1 : shape_.groups);
+  const index plane = weights_of(0, 1) - weights_of(0, 0);
   plan.lines.reserve(std::size_t(call.dst.size[0] * call.dst.size[1]));
   if (square_) {
     for (index d = 0; d < call.dst.size[0]; ++d) {
       const index first = index(plan.rows.size());
-      each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
-        plan.rows.push_back({sd * call.src.stride[0], kd * shape_.k[1] * per_row});
-      });
+      for (index p = 0; p < shape_.src_channels(); ++p)
+        each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
+          plan.rows.push_back(
+              {p * call.src.stride_c + sd * call.src.stride[0], p * plane + kd * shape_.k[1] * per_row});
+        });
       plan.lines.push_back({d * call.dst.stride[0], first, index(plan.rows.size()) - first});
     }
     return;
@@ -122,12 +135,13 @@ void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
   for (index d = 0; d < call.dst.size[0]; ++d)
     for (index h = 0; h < call.dst.size[1]; ++h) {
       const index first = index(plan.rows.size());
-      each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
-        each_source(shape_.kind, call.axes[1], classes_[1], h, [&](index sh, index kh) {
-          plan.rows.push_back(
-              {sd * call.src.stride[0] + sh * call.src.stride[1], (kd * shape_.k[1] + kh) * per_row});
+      for (index p = 0; p < shape_.src_channels(); ++p)
+        each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
+          each_source(shape_.kind, call.axes[1], classes_[1], h, [&](index sh, index kh) {
+            plan.rows.push_back({p * call.src.stride_c + sd * call.src.stride[0] + sh * call.src.stride[1],
+                                 p * plane + (kd * shape_.k[1] + kh) * per_row});
+          });
         });
-      });
       plan.lines.push_back(
           {d * call.dst.stride[0] + h * call.dst.stride[1], first, index(plan.rows.size()) - first});
     }
@@ -175,7 +189,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
   if (!shape_.channels_first) line_elements *= shape_.groups;
   line_elements = std::max<index>(line_elements, 1);
-  s.planes = call.src.n * (shape_.channels_first ? shape_.groups : 1);
+  s.planes = call.dst.n * (shape_.channels_first ? call.dst.c : 1);
   s.plane_chunk = shape_.channels_first ? std::max<index>(1, kTaskElements / (lines * line_elements)) : 1;
   const index wanted = threads > 1 ? ceil_div(4 * threads, s.planes) : 1;
   if (ceil_div(s.planes, s.plane_chunk) < 4 * threads) s.plane_chunk = 1;
@@ -239,10 +253,11 @@ void DepthwiseMethod<T>::run_planes(void* context, index task) {
   const index plane = task / plan.line_chunks * plan.plane_chunk;
   DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
   for (index p = plane; p < std::min(plane + plan.plane_chunk, plan.planes); ++p) {
-    const index image = p / run.channels, c = p % run.channels;
-    run.src = call.src.data + image * call.src.stride_n + c * call.src.stride_c;
+    const Shape& shape = ctx.self->shape_;
+    const index image = p / call.dst.c, c = p % call.dst.c, group = c / shape.dst_channels();
+    run.src = call.src.data + image * call.src.stride_n + group * shape.src_channels() * call.src.stride_c;
     run.dst = call.dst.data + image * call.dst.stride_n + c * call.dst.stride_c;
-    run.weights = ctx.self->weights_.data() + c * ctx.self->shape_.taps();
+    run.weights = ctx.self->weights_.data() + ctx.self->weights_of(group, c % shape.dst_channels());
     run.bias = (call.bias ? call.bias : ctx.self->no_bias_.data()) + c;
     ctx.self->kernel_(run);
   }
@@ -256,16 +271,17 @@ bool DepthwiseMethod<T>::in_place(const Call<T>& call, bool channels_first) {
          (call.dst.stride[2] == 1 || call.dst.size[2] == 1);
 }
 
-// What computes arrays that are not: rare, so made when first wanted. It adds in the same order.
+// What computes arrays that are not: rare, so made when first wanted. It adds the taps in the same order, but
+// those of several source planes by turns.
 template <class T>
 const Method<T>& DepthwiseMethod<T>::other_layouts() const {
   std::call_once(other_once_, [this] {
-    Buffer<T> kernel(shape_.taps() * shape_.groups);
+    const index all = shape_.groups * planes_;
+    Buffer<T> kernel(shape_.taps() * all);
     if (shape_.channels_first)
-      table_.transpose(weights_.data(), shape_.taps(), shape_.groups, shape_.taps(), kernel.data(),
-                       shape_.groups);
+      table_.transpose(weights_.data(), shape_.taps(), all, shape_.taps(), kernel.data(), all);
     else
-      std::copy_n(weights_.data(), shape_.taps() * shape_.groups, kernel.data());
+      std::copy_n(weights_.data(), shape_.taps() * all, kernel.data());
     other_ = make_channel_method(shape_, Weights<T>{kernel.data()}, path_, Use::kept);
   });
   return *other_;

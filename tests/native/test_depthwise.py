@@ -86,6 +86,42 @@ def test_every_border_is_the_definition(path, kernel, strides, dilation, layout)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 2), (1, 3), (4, 1), (2, 1)])
+@pytest.mark.parametrize(("kernel", "strides"), [((3, 3), 1), ((4, 4), 2), ((3, 2, 6), 4)])
+def test_one_channel_on_one_side(path, kernel, strides, inputs, outputs, layout):
+    rng = np.random.default_rng(inputs)
+    sizes = (3, 5, 19)[-len(kernel) :]
+    options = {"strides": strides, "padding": "same", "groups": 5, "data_format": layout}
+    c = 5 * inputs
+    shape = (2, c, *sizes) if layout == "channels_first" else (2, *sizes, c)
+    x = rng.integers(-3, 4, shape).astype("float32")
+    w = rng.integers(-3, 4, (*kernel, outputs, c)).astype("float32")
+    b = rng.integers(-3, 4, 5 * outputs).astype("float32")
+    plan = convtranspose.plan(w, bias=b, **options)
+    assert layout == "channels_last" or "depthwise method" in plan.explain(shape)
+    y = reference.conv_transpose(x, w, **options)
+    per_channel = b if layout == "channels_last" else b.reshape(-1, *[1] * len(kernel))
+    np.testing.assert_array_equal(plan(x, threads=3), y + per_channel)
+    y = np.rint(y / 16).astype("float32")
+    adjoint = plans.Plan("adjoint", w, plan.options)
+    assert "depthwise method" in adjoint.explain(y.shape) or (layout == "channels_last" and outputs == 1)
+    np.testing.assert_array_equal(adjoint(y, threads=3), reference.conv(y, w, sizes, **options))
+    gradient = convtranspose.conv_transpose_kernel_gradient(x, y, kernel, threads=3, **options)
+    np.testing.assert_array_equal(gradient, reference.kernel_gradient(x, y, kernel, **options))
+
+    # The same bits for any threads and split of the batch.
+    x = rng.standard_normal(x.shape).astype("float32")
+    one = plan(x, threads=1)
+    assert plan(x, threads=5).tobytes() == one.tobytes()
+    assert np.concatenate([plan(x[:1]), plan(x[1:])]).tobytes() == one.tobytes()
+    back = adjoint(one, threads=1)
+    assert adjoint(one, threads=5).tobytes() == back.tobytes()
+    assert np.concatenate([adjoint(one[:1]), adjoint(one[1:])]).tobytes() == back.tobytes()
+    apart = np.stack([one, one], -1)[..., 0]  # memory in an order that no kernel has
+    np.testing.assert_allclose(adjoint(apart), back, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("channels", [3, 35])
 @pytest.mark.parametrize(("kernel", "strides", "dilation"), KERNELS)
 def test_same_bits_however_the_work_is_cut(path, kernel, strides, dilation, layout, channels):
