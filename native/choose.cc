@@ -94,7 +94,7 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   // Lines of the source, for strides that do not make the window of a few destinations enormous.
   const bool lines = shape.kind == Kind::adjoint && dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes &&
                      few_phases && shape.d[2] * shape.k[2] <= 4096;
-  const bool groups = !depthwise && group_method_applies<T>(shape, path);
+  const bool groups = !depthwise && src * dst > 1 && group_method_applies<T>(shape, path);
   if (!depthwise && !rows && !lines && !groups) {
     reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
     return make_channel_method(shape, given, path, use);

@@ -188,6 +188,10 @@ def test_large_windows_are_read_where_they_lie(path):
     inside = plans.Plan("adjoint", w, convtranspose.plan(w, padding="valid", **layer).options)
     assert "dot method" in inside.explain(y.shape)
     assert inside.workspace_bytes(y.shape) == 0
+    many = convtranspose.plan(np.ones((32, 32, 1, 21)), 16, groups=21, data_format="channels_first")
+    assert "dot method" in plans.Plan("adjoint", np.ones((32, 32, 1, 21), "f4"), many.options).explain(
+        (1, 21, 160, 128)
+    )
     want = inside(y)
     np.testing.assert_allclose(
         want, reference.conv(y.astype("float64"), w.astype("float64"), (9, 7), **layer), rtol=0, atol=2e-4
