@@ -9,7 +9,6 @@
 #include "method.h"
 
 namespace ct {
-
 namespace {
 
 // The projection method stores every product and reads it again, which many source channels pay for. The
@@ -40,6 +39,63 @@ bool planes_pay(const Shape& shape) {
   return alike && terms <= 64 && shape.k[0] == 1 && shape.s[0] == 1;
 }
 
+enum class Pick { channel, row, row_bands, projection, dot, group, depthwise, depthwise_bands };
+
+struct Picked {
+  Pick method;
+  std::string reason;
+};
+
+// The rules, the first that holds.
+template <class T>
+Picked pick(const Shape& shape, const Path& path) {
+  const index lanes = kernels<T>(path).lanes, vectors = (shape.dst_channels() + lanes - 1) / lanes;
+  const index src = shape.src_channels(), dst = shape.dst_channels();
+  const std::string outputs = std::to_string(dst) + " output channels", wide = std::to_string(lanes);
+  const bool forward = shape.kind == Kind::forward, first = shape.channels_first;
+  // Most methods keep something per phase, of which strides far beyond any kernel would make too many.
+  const bool few_phases = shape.s[0] * shape.s[1] * shape.s[2] <= 4096;
+  if (shape.algorithm == Algorithm::winograd && few_phases)
+    return {Pick::channel, "the Winograd form was asked for"};
+
+  // Planes have kernels for the strides whose phases a few shuffles join.
+  const index s = shape.s[2];
+  const bool planes = s == 1 || ((s == 2 || s == 4) && shape.d[2] == 1);
+  if (shape.groups > 1 && src * dst == 1) {
+    if (planes && !first && shape.groups < lanes)
+      return {Pick::depthwise_bands, "one channel per group, and too few of them for vectors of " + wide};
+    if (planes || !first)
+      return {Pick::depthwise, "one channel per group: every tap is an element-wise product"};
+  }
+  // A few channels on one side of a group are planes with a common source, or a sum over planes. Channels
+  // last that takes transposed bands, so the group method keeps what it is good at.
+  if (shape.groups > 1 && src * dst > 1 && src * dst <= 4 && planes) {
+    if (first && (src == 1 || dst == 1))
+      return {Pick::depthwise, "one channel per group on one side: every tap is an element-wise product"};
+    if (!first && dst == 1 && !forward)
+      return {Pick::depthwise_bands,
+              "one channel per group on one side, and few on the other: planes are quicker"};
+  }
+  if (src * dst > 1 && group_method_applies<T>(shape, path))
+    return {Pick::group, "vectors of " + wide + " hold the " + outputs + " of several groups"};
+  // Lines of the source, for strides that do not make the window of a few destinations enormous.
+  if (!forward && dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes && few_phases &&
+      shape.d[2] * shape.k[2] <= 4096)
+    return {Pick::dot,
+            std::to_string(dst) + " channels per group to compute are too few for vectors along them"};
+
+  // The row method reads its source as rows of neighbours, which the strides of an adjoint break up.
+  if (forward && few_phases && vectors <= 2 && dst * 4 <= vectors * lanes * 3) {
+    const std::string empty = outputs + " per group would leave much of the vectors of " + wide + " empty";
+    if (projection_pays(shape)) return {Pick::projection, empty + ", and few phases share their taps"};
+    if (shape.groups > 1 && !first) return {Pick::row_bands, empty + "; groups share a line"};
+    return {Pick::row, empty};
+  }
+  if (forward && few_phases && first && planes_pay(shape))
+    return {Pick::row, "sums of few terms do not pay for transposed planes"};
+  return {Pick::channel, outputs + " per group fill vectors of " + wide};
+}
+
 constexpr index kScanPiece = 1 << 16;
 
 template <class T>
@@ -66,40 +122,12 @@ bool all_finite(const T* kernel, index count, const Path& path) {
 template <class T>
 std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& given, const Path& path,
                                          Use use, std::string& reason) {
-  const index lanes = kernels<T>(path).lanes;
-  const index src = shape.src_channels(), dst = shape.dst_channels();
-  const index total = shape.taps() * shape.c_out / shape.groups * shape.c_in;
+  const auto [method, why] = pick<T>(shape, path);
+  reason = why;
+  if (method == Pick::channel) return make_channel_method(shape, given, path, use);
 
-  // The row method reads its source as rows of neighbours, which the strides of an adjoint break up, and
-  // keeps a row per phase, which strides far beyond any kernel would make too many.
-  const bool few_phases = shape.s[0] * shape.s[1] * shape.s[2] <= 4096;
-  const bool rows_fit = shape.kind == Kind::forward && few_phases;
-  const index vectors = (dst + lanes - 1) / lanes;
-  if (shape.algorithm == Algorithm::winograd && few_phases) {
-    reason = "the Winograd form was asked for";
-    return make_channel_method(shape, given, path, use);
-  }
-  // Planes have kernels for the strides whose phases a few shuffles join.
-  const index s = shape.s[2];
-  const bool planes = s == 1 || ((s == 2 || s == 4) && shape.d[2] == 1);
-  // A few channels on one side of a group are planes with a common source, or a sum over planes. Channels
-  // last that takes transposed bands, so the group method keeps what it is good at.
-  const bool several = src * dst > 1;
-  const bool few = planes && src * dst <= 4 &&
-                   (shape.channels_first ? src == 1 || dst == 1 : dst == 1 && shape.kind == Kind::adjoint);
-  const bool depthwise = shape.groups > 1 && (several ? few : planes || !shape.channels_first);
-  const bool few_channels = rows_fit && vectors <= 2 && dst * 4 <= vectors * lanes * 3;
-  const bool few_products = rows_fit && shape.channels_first && planes_pay(shape);
-  const bool rows = few_channels || few_products;
-  // Lines of the source, for strides that do not make the window of a few destinations enormous.
-  const bool lines = shape.kind == Kind::adjoint && dst <= KernelTable<T>::kMaxDots && dst * 4 <= lanes &&
-                     few_phases && shape.d[2] * shape.k[2] <= 4096;
-  const bool groups = !depthwise && src * dst > 1 && group_method_applies<T>(shape, path);
-  if (!depthwise && !rows && !lines && !groups) {
-    reason = std::to_string(dst) + " output channels per group fill vectors of " + std::to_string(lanes);
-    return make_channel_method(shape, given, path, use);
-  }
   // The other methods are for small kernels.
+  const index total = shape.taps() * shape.c_out / shape.groups * shape.c_in;
   Buffer<T> wide(given.halves ? total : 0);
   if constexpr (std::is_same_v<T, float>)  // halves are computed in float
     if (given.halves) path.f32->widen[given.half](given.halves, 1, total, wide.data());
@@ -110,39 +138,22 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   }
   Shape planar = shape;
   planar.channels_first = true;
-  if (depthwise && planes && !shape.channels_first && (shape.groups < lanes || several)) {
-    reason = several ? "one channel per group on one side, and few on the other: planes are quicker"
-                     : "one channel per group, and too few of them for vectors of " + std::to_string(lanes);
-    return make_bands_method(shape, path, make_depthwise_method(planar, kernel, path));
+  switch (method) {
+    case Pick::depthwise:
+      return make_depthwise_method(shape, kernel, path);
+    case Pick::depthwise_bands:
+      return make_bands_method(shape, path, make_depthwise_method(planar, kernel, path));
+    case Pick::group:
+      return make_group_method(shape, kernel, path);
+    case Pick::dot:
+      return make_dot_method(shape, kernel, path);
+    case Pick::projection:
+      return make_projection_method(shape, kernel, path);
+    case Pick::row_bands:
+      return make_bands_method(shape, path, make_row_method(planar, kernel, path));
+    default:
+      return make_row_method(shape, kernel, path);
   }
-  if (depthwise) {
-    reason = "one channel per group: every tap is an element-wise product";
-    return make_depthwise_method(shape, kernel, path);
-  }
-  if (groups) {
-    reason = "vectors of " + std::to_string(lanes) + " hold the " + std::to_string(dst) +
-             " output channels of several groups";
-    return make_group_method(shape, kernel, path);
-  }
-  if (lines) {
-    reason = std::to_string(dst) + " channels per group to compute are too few for vectors along them";
-    return make_dot_method(shape, kernel, path);
-  }
-  reason = std::to_string(dst) + " output channels per group would leave much of the vectors of " +
-           std::to_string(lanes) + " empty";
-  if (few_products && !few_channels) {
-    reason = "sums of few terms do not pay for transposed planes";
-    return make_row_method(shape, kernel, path);
-  }
-  if (projection_pays(shape)) {
-    reason += ", and few phases share their taps";
-    return make_projection_method(shape, kernel, path);
-  }
-  if (shape.groups > 1 && !shape.channels_first) {
-    reason += "; groups share a line";
-    return make_bands_method(shape, path, make_row_method(planar, kernel, path));
-  }
-  return make_row_method(shape, kernel, path);
 }
 
 template std::unique_ptr<Method<float>> choose_method(const Shape&, const Weights<float>&, const Path&, Use,

@@ -88,7 +88,6 @@ class Winograd {
  private:
   struct Weights;
   struct Schedule;
-  struct Context;
   class Task;
 
   WinogradChoice choice(const Axis (&axes)[kAxes]) const;

@@ -1,0 +1,151 @@
+// The inside of a run: what its schedule, its weights and its tasks know of each other.
+#pragma once
+#include <vector>
+
+#include "winograd.h"
+
+namespace ct {
+
+// A part of a sum: some taps of a class, and which source of the points they meet.
+struct Part {
+  const AxisClass* cls;
+  int source, number;
+  int taps() const { return int(cls->taps.size()); }
+};
+
+// What a destination of a class sums up along one axis.
+template <class T>
+std::vector<Part> list_parts(const ChannelPacking<T>& packing, int axis, const WinogradForm& form, int cls) {
+  std::vector<Part> out;
+  int source = 0;
+  for (const AxisClass& c : packing.residues[axis]) {
+    const int taps = int(c.taps.size());
+    if (!taps || (packing.shape.kind == Kind::forward && &c != &packing.residues[axis][std::size_t(cls)]))
+      continue;
+    for (int n = 0; n < form.parts(taps); ++n) out.push_back({&c, source, n});
+    ++source;
+  }
+  return out;
+}
+
+// The points of a combination of forms, and the parts of the sums that meet a point: the order of the
+// weights.
+template <class Visit>
+void each_point(const WinogradForm* const (&form)[kAxes], Visit visit) {
+  int p[kAxes];
+  for (p[0] = 0; p[0] < form[0]->points; ++p[0])
+    for (p[1] = 0; p[1] < form[1]->points; ++p[1])
+      for (p[2] = 0; p[2] < form[2]->points; ++p[2]) visit(p);
+}
+template <class Visit>
+void each_part(const WinogradForm* const (&form)[kAxes], const std::vector<Part> (&parts)[kAxes],
+               const int (&point)[kAxes], Visit visit) {
+  const auto meets = [&](int a, const Part& p) { return form[a]->meets(p.taps(), p.number, point[a]); };
+  for (const Part& d : parts[0])
+    for (const Part& h : parts[1])
+      for (const Part& w : parts[2])
+        if (meets(0, d) && meets(1, h) && meets(2, w)) {
+          const Part* const part[kAxes] = {&d, &h, &w};
+          visit(part);
+        }
+}
+
+// Transformed weights: group, panel, class (d, h, w), point, part of its sum, source channel, lane.
+template <class T>
+struct Winograd<T>::Weights {
+  index group = 0;             // elements per group
+  std::vector<index> panel;    // where a panel starts, in elements
+  std::vector<index> classes;  // products before a combination of classes
+  Buffer<T> data{0};
+};
+
+template <class T>
+struct Winograd<T>::Schedule {
+  WinogradAxis axis[kAxes];
+  // Strands that a pass computes: those of one variant, or all of an axis.
+  std::vector<std::vector<int>> groups[kAxes];
+  index block[kAxes], blocks[kAxes];  // in positions
+  index batch_block, batch_blocks, passes, pass_run, pass_runs, panel_run, panel_runs, tasks;
+  index rounded;  // source channels, rounded up to whole vectors
+  index padded;   // the same, spread out for the cache
+  index pitch;    // the points of a tile: the channels of all sources, spread out
+  index sources;  // whose points are summed
+  bool planar;    // destinations of a row leave a block together, transposed
+  bool streams;   // destinations go around the caches
+  bool copied;    // samples come from a copy of the block's window
+  // Of the window: a single pass copies the lines of one phase of the source at a time.
+  index line_step[kAxes];
+  index window_elements;  // a line of zeros and the window
+  index point_elements, product_elements, line_elements;
+
+  index elements() const { return window_elements + point_elements + product_elements + line_elements; }
+};
+
+template <class T>
+class Winograd<T>::Task {
+ public:
+  Task(const Winograd& method, const Schedule& plan, const Weights& weights, const Call<T>& call,
+       index number);
+  void run();
+
+ private:
+  // The tiles of one combination of variants in this block.
+  struct Tiles {
+    const Variant* variant[kAxes];
+    index count[kAxes], grid[kAxes];  // of destinations, and with what later parts of long phases read
+    index all;                        // of the grid, with the images
+    T* points;                        // (point, image, d, h, w, source, channel)
+    index point_stride;
+  };
+
+  void copy_window(const TileSource& source_d, const TileSource& source_h);
+  void transform(const Tiles& tiles);
+  void transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points);
+  void multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
+                const T* weights);
+  void restore(const Tiles& tiles, const Panel& panel, const Strand* const (&strand)[kAxes]);
+  void take(const Variant* const (&variant)[kAxes], const Panel& panel, const Strand* const (&strand)[kAxes],
+            const T* weights);
+  void fill(const Panel& panel, const Strand* const (&strand)[kAxes]);
+  void run_pass(index number);
+  void run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
+                 const std::vector<Tiles>& tiles);
+
+  // Whether the lines of a window belong to one source.
+  bool apart() const { return plan_.line_step[0] * plan_.line_step[1] > 1; }
+
+  // Whether a destination is the product of one sample.
+  bool single(const Variant* const (&variant)[kAxes]) const {
+    bool plain = p_.shape.kind == Kind::forward;
+    for (const Variant* v : variant) plain &= v->form == kPlain;
+    return plain;
+  }
+
+  // Destinations [begin, end) of a strand that belong to this block.
+  void range(int a, const Strand& s, index& begin, index& end) const {
+    begin = std::max<index>(first_[a] - s.lead, 0);
+    end = std::min(first_[a] + plan_.block[a] - s.lead, s.count);
+  }
+
+  const Schedule& plan_;
+  const Weights& weights_;
+  const Call<T>& call_;
+  const ChannelPacking<T>& p_;
+  const KernelTable<T>& table_;
+  index first_[kAxes];  // first position of the block
+  index group_, image_, images_, pass_begin_, pass_end_, panel_begin_, panel_end_;
+  T *zeros_, *window_, *points_, *products_, *lines_;
+  const T* src_;  // first image and channel
+  // The samples: the source itself, or the window, which starts at source position window_lo_.
+  const T* samples_;
+  index sample_stride_n_, sample_stride_[kAxes];
+  index window_lo_[kAxes] = {0, 0, 0};
+  // Where destination 0 of the current strands is and how far the next is: in the array, or in the lines
+  // (image, d, h, w, panel) of a planar one, which leave the block transposed.
+  T* to_;
+  index to_stride_n_, to_step_[kAxes], to_stride_c_;
+  T bias_[2 * 64 / sizeof(T)];
+  std::vector<index> src_offset_, weight_offset_;  // of the parts that meet a point
+};
+
+}  // namespace ct

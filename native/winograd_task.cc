@@ -1,0 +1,455 @@
+// One task: windows and points of a block of tiles, their products, and the destinations.
+#include <algorithm>
+#include <cstring>
+
+#include "winograd_run.h"
+
+namespace ct {
+
+template <class T>
+Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weights& weights,
+                        const Call<T>& call, index task)
+    : plan_(plan), weights_(weights), call_(call), p_(method.packing_), table_(*p_.table) {
+  panel_begin_ = task % plan_.panel_runs * plan_.panel_run;
+  panel_end_ = std::min(panel_begin_ + plan_.panel_run, index(p_.panels.size()));
+  task /= plan_.panel_runs;
+  pass_begin_ = task % plan_.pass_runs * plan_.pass_run;
+  pass_end_ = std::min(pass_begin_ + plan_.pass_run, plan_.passes);
+  task /= plan_.pass_runs;
+  for (int a = kAxes - 1; a >= 0; --a) {
+    first_[a] = task % plan_.blocks[a] * plan_.block[a];
+    task /= plan_.blocks[a];
+  }
+  group_ = task % p_.shape.groups;
+  image_ = task / p_.shape.groups * plan_.batch_block;
+  images_ = std::min(plan_.batch_block, call_.src.n - image_);
+  zeros_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan_.elements())));
+  std::memset(zeros_, 0, sizeof(T) * std::size_t(plan_.padded));
+  window_ = zeros_ + plan_.padded;
+  points_ = zeros_ + plan_.window_elements;
+  products_ = points_ + plan_.point_elements;
+  lines_ = products_ + plan_.product_elements;
+  src_ = call_.src.data + image_ * call_.src.stride_n + group_ * p_.src_channels * call_.src.stride_c;
+  samples_ = src_;
+  sample_stride_n_ = call_.src.stride_n;
+  for (int a = 0; a < kAxes; ++a) sample_stride_[a] = call_.src.stride[a];
+}
+
+template <class T>
+void Winograd<T>::Task::run() {
+  if (plan_.copied && !apart()) copy_window({0, 0}, {0, 0});
+  for (index pass = pass_begin_; pass < pass_end_; ++pass) run_pass(pass);
+}
+
+// The source window of all variants, channels last and rounded up to whole vectors; along d and h perhaps of
+// one source only.
+template <class T>
+void Winograd<T>::Task::copy_window(const TileSource& source_d, const TileSource& source_h) {
+  const index offset[kAxes] = {source_d.offset, source_h.offset, 0};
+  const auto& step = plan_.line_step;
+  index size[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    const WinogradAxis& axis = plan_.axis[a];
+    index lo = axis.src_size, hi = 0;
+    for (const Variant& v : axis.variants) {
+      const index tiles = v.grid(first_[a], plan_.block[a]);
+      if (!tiles) continue;
+      const index from = v.base + axis.sample_step * first_[a] + offset[a];
+      lo = std::min(lo, from);
+      hi = std::max(hi, from + (step[a] == 1 ? axis.reach : 0) +
+                            axis.sample_step * ((tiles - 1) * v.shape().outputs + v.shape().points - 1) + 1);
+    }
+    window_lo_[a] = lo < 0 ? lo + ceil_div(-lo, step[a]) * step[a] : lo;
+    size[a] = ceil_div(std::max<index>(std::min(hi, axis.src_size) - window_lo_[a], 0), step[a]);
+  }
+  sample_stride_[2] = plan_.padded;
+  sample_stride_[1] = size[2] * sample_stride_[2];
+  sample_stride_[0] = size[1] * sample_stride_[1];
+  sample_stride_n_ = size[0] * sample_stride_[0];
+  samples_ = window_;
+  const View<const T>& src = call_.src;
+  T* to = window_;
+  for (index n = 0; n < images_; ++n)
+    for (index d = 0; d < size[0]; ++d)
+      for (index h = 0; h < size[1]; ++h, to += sample_stride_[1]) {
+        if (plan_.rounded > p_.src_channels) std::memset(to, 0, sizeof(T) * std::size_t(sample_stride_[1]));
+        const T* from = src_ + n * src.stride_n + (window_lo_[0] + d * step[0]) * src.stride[0] +
+                        (window_lo_[1] + h * step[1]) * src.stride[1] + window_lo_[2] * src.stride[2];
+        if (src.stride_c == 1) {
+          for (index w = 0; w < size[2]; ++w)
+            std::memcpy(to + w * plan_.padded, from + w * src.stride[2],
+                        sizeof(T) * std::size_t(p_.src_channels));
+        } else if (src.stride[2] == 1) {
+          table_.transpose(from, src.stride_c, p_.src_channels, size[2], to, plan_.padded);
+        } else {
+          for (index w = 0; w < size[2]; ++w)
+            for (index c = 0; c < p_.src_channels; ++c)
+              to[w * plan_.padded + c] = from[w * src.stride[2] + c * src.stride_c];
+        }
+      }
+}
+
+template <class T>
+void Winograd<T>::Task::transform(const Tiles& tiles) {
+  T* points = tiles.points;
+  for (const TileSource& d : plan_.axis[0].sources)
+    for (const TileSource& h : plan_.axis[1].sources) {
+      if (plan_.copied && apart()) copy_window(d, h);
+      for (const TileSource& w : plan_.axis[2].sources) {
+        transform(tiles, {&d, &h, &w}, points);
+        points += plan_.rounded;
+      }
+    }
+}
+
+template <class T>
+void Winograd<T>::Task::transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points) {
+  WinogradInput<T> in;
+  int input[kAxes];
+  index samples[kAxes], step[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    input[a] = tiles.variant[a]->shape().input;
+    samples[a] = winograd_samples(input[a]);
+    step[a] = plan_.axis[a].sample_step;
+  }
+  in.depth = input[0];
+  in.channels = plan_.rounded;
+  in.point_stride = tiles.point_stride;
+  in.dst = points;
+  const T* sample[kWinogradMostPoints * kWinogradMostPoints * kWinogradMostPoints];
+  in.samples = sample;
+  const auto kernel = table_.winograd_input[input[1]][input[2]];
+  // Where the samples of tile t are, along one axis.
+  constexpr index kOutside = INT64_MIN / 2;  // two of them may be added
+  index offset[kAxes][kWinogradMostPoints];
+  const auto place = [&](int a, index t) {
+    const Variant& v = *tiles.variant[a];
+    index at = v.base + source[a]->offset + step[a] * (first_[a] + t * v.shape().outputs);
+    for (index n = 0; n < samples[a]; ++n, at += step[a]) {
+      const index line =
+          plan_.copied && a < 2 ? (at - window_lo_[a]) / plan_.line_step[a] : at - window_lo_[a];
+      offset[a][n] = at < 0 || at >= plan_.axis[a].src_size ? kOutside : line * sample_stride_[a];
+    }
+  };
+  for (index n = 0; n < images_; ++n) {
+    const T* image = samples_ + n * sample_stride_n_;
+    for (index d = 0; d < tiles.grid[0]; ++d) {
+      place(0, d);
+      for (index h = 0; h < tiles.grid[1]; ++h) {
+        place(1, h);
+        for (index w = 0; w < tiles.grid[2]; ++w, in.dst += plan_.pitch) {
+          place(2, w);
+          const T** next = sample;
+          for (index sd = 0; sd < samples[0]; ++sd)
+            for (index sh = 0; sh < samples[1]; ++sh) {
+              const index row = offset[0][sd] + offset[1][sh];
+              const bool there = offset[0][sd] != kOutside && offset[1][sh] != kOutside;
+              for (index sw = 0; sw < samples[2]; ++sw)
+                *next++ = there && offset[2][sw] != kOutside ? image + row + offset[2][sw] : zeros_;
+            }
+          kernel(in);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
+                                 const T* weights) {
+  static constexpr T zeros[2 * 64 / sizeof(T)] = {};
+  const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
+  const index largest = table_.max_positions[panel.vectors - 1];
+  const index *const count = tiles.count, *const grid = tiles.grid;
+  // Tiles of the grid that have no destinations break it up into runs, unless there are few: between short
+  // rows they are computed with the others.
+  const bool rows = grid[2] != count[2] && count[2] >= largest;
+  const bool planes = grid[1] != count[1] || grid[0] != count[0];
+  index runs = 1, run = tiles.all - (grid[2] - count[2]);
+  if (rows || planes) {
+    runs = images_ * count[0] * (rows ? count[1] : 1);
+    run = rows ? count[2] : count[1] * grid[2] - (grid[2] - count[2]);
+  }
+  const auto start = [&](index n) {
+    const index h = rows ? n % count[1] : 0, plane = rows ? n / count[1] : n;
+    return ((plane / count[0] * grid[0] + plane % count[0]) * grid[1] + h) * grid[2];
+  };
+
+  const WinogradForm* form[kAxes];
+  // Where the parts that meet a point of an axis are.
+  std::vector<index> offsets[kAxes][kWinogradMostPoints];
+  index source_step = plan_.rounded, tile_step = plan_.pitch;
+  for (int a = kAxes - 1; a >= 0; --a) {
+    form[a] = &tiles.variant[a]->shape();
+    for (const Part& part : list_parts(p_, a, *form[a], strand[a]->cls))
+      for (int point = 0; point < form[a]->points; ++point)
+        if (form[a]->meets(part.taps(), part.number, point))
+          offsets[a][point].push_back(part.source * source_step + part.number * form[a]->shift() * tile_step);
+    tile_step *= grid[a];
+    source_step *= index(plan_.axis[a].sources.size());
+  }
+  ChannelTile<T> product;
+  product.src_stride = plan_.pitch;
+  product.channels = p_.src_channels;
+  product.bias = zeros;
+  product.dst_stride_c = 1;
+  product.columns = product.dst_stride = width;
+  weight_offset_.clear();
+  const index micro = tile_size(run, largest);
+  index first = 0;  // tile of the current point
+  each_point(form, [&](auto& point) {
+    src_offset_.clear();
+    for (const index d : offsets[0][point[0]])
+      for (const index h : offsets[1][point[1]])
+        for (const index w : offsets[2][point[2]]) src_offset_.push_back(d + h + w);
+    while (weight_offset_.size() < src_offset_.size())
+      weight_offset_.push_back(index(weight_offset_.size()) * slice);
+    product.taps = index(src_offset_.size());
+    product.src_offset = src_offset_.data();
+    product.weight_offset = weight_offset_.data();
+    product.weights = weights;
+    weights += product.taps * slice;
+    for (index r = 0; r < runs; ++r) {
+      const index begin = first + start(r);
+      for (index t = 0; t < run; t += micro) {
+        product.src = tiles.points + (begin + t) * plan_.pitch;
+        product.dst = products_ + (begin + t) * width;
+        table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1](product);
+      }
+    }
+    first += tiles.all;
+  });
+}
+
+template <class T>
+void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
+                                const Strand* const (&strand)[kAxes]) {
+  const index width = panel.vectors * table_.lanes;
+  WinogradOutput<T> out;
+  out.point_stride = tiles.all * width;
+  out.depth = tiles.variant[0]->shape().input;
+  out.vectors = panel.vectors;
+  out.bias = bias_;
+  out.stride_c = to_stride_c_;
+  out.streams = plan_.streams && !plan_.planar;
+  out.columns = plan_.planar ? width : panel.columns;
+  for (int a = 0; a < kAxes; ++a) {
+    out.stride[a] = to_step_[a];
+    out.last[a] = tiles.variant[a]->shape().outputs - 1;
+  }
+  const auto kernel =
+      table_.winograd_output[tiles.variant[1]->shape().input][tiles.variant[2]->shape().input];
+  // Destination of output 0 of tile t, and which outputs exist.
+  const auto place = [&](int a, index t) {
+    const index m = tiles.variant[a]->shape().outputs, j = first_[a] + t * m - strand[a]->lead;
+    out.begin[a] = std::max<index>(-j, 0);
+    out.end[a] = std::min(m, strand[a]->count - j);
+    return j * to_step_[a];
+  };
+  for (index n = 0; n < images_; ++n)
+    for (index d = 0; d < tiles.count[0]; ++d) {
+      const index at_d = place(0, d);
+      for (index h = 0; h < tiles.count[1]; ++h) {
+        const index at_h = place(1, h);
+        const index row = ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
+        for (index w = 0; w < tiles.count[2]; ++w) {
+          out.src = products_ + (row + w) * width;
+          out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
+          if (out.begin[2] < out.end[2]) kernel(out);
+        }
+      }
+    }
+}
+
+// Phases of a single tap: nothing to transform, every destination is the product of one sample.
+template <class T>
+void Winograd<T>::Task::take(const Variant* const (&variant)[kAxes], const Panel& panel,
+                             const Strand* const (&strand)[kAxes], const T* weights) {
+  const index width = panel.vectors * table_.lanes, zero_offset = 0;
+  // Destinations of the block, those that have a sample, and the place of the sample of number 0.
+  index begin[kAxes], end[kAxes], lo[kAxes], hi[kAxes], base[kAxes];
+  for (int a = 0; a < kAxes; ++a) {
+    const index step = plan_.axis[a].sample_step;
+    range(a, *strand[a], begin[a], end[a]);
+    base[a] = variant[a]->base + step * strand[a]->lead;
+    lo[a] = std::clamp(-floor_div(base[a], step), begin[a], end[a]);
+    hi[a] = std::clamp(-floor_div(base[a] - plan_.axis[a].src_size, step), lo[a], end[a]);
+  }
+  ChannelTile<T> product;
+  product.src_stride = plan_.axis[2].sample_step * sample_stride_[2];
+  product.channels = p_.src_channels;
+  product.taps = 1;
+  product.src_offset = product.weight_offset = &zero_offset;
+  product.weights = weights;
+  product.bias = bias_;
+  product.dst_stride = to_step_[2];
+  product.dst_stride_c = to_stride_c_;
+  product.columns = plan_.planar ? width : panel.columns;
+  product.streams = plan_.streams && !plan_.planar && panel.columns == width;
+  const index run = hi[2] - lo[2];
+  const index micro = run ? tile_size(run, table_.max_positions[panel.vectors - 1]) : 1;
+  const auto place = [&](int a, index j) {
+    return (base[a] + plan_.axis[a].sample_step * j - window_lo_[a]) * sample_stride_[a];
+  };
+  for (index n = 0; n < images_; ++n)
+    for (index d = begin[0]; d < end[0]; ++d)
+      for (index h = begin[1]; h < end[1]; ++h) {
+        T* const to = to_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1];
+        const bool there = d >= lo[0] && d < hi[0] && h >= lo[1] && h < hi[1];
+        for (index w = begin[2]; w < end[2]; ++w) {
+          if (there && w == lo[2]) w = hi[2];
+          if (w == end[2]) break;
+          for (index c = 0; c < panel.columns; ++c) to[w * to_step_[2] + c * to_stride_c_] = bias_[c];
+        }
+        if (!there) continue;
+        const T* from = samples_ + n * sample_stride_n_ + place(0, d) + place(1, h) + place(2, lo[2]);
+        for (index w = lo[2]; w < hi[2]; w += micro, from += micro * product.src_stride) {
+          product.src = from;
+          product.dst = to + w * to_step_[2];
+          table_.channel[panel.vectors - 1][std::min(micro, hi[2] - w) - 1](product);
+        }
+      }
+}
+
+// Destinations that no tap reaches.
+template <class T>
+void Winograd<T>::Task::fill(const Panel& panel, const Strand* const (&strand)[kAxes]) {
+  index begin[kAxes], end[kAxes];
+  for (int a = 0; a < kAxes; ++a) range(a, *strand[a], begin[a], end[a]);
+  for (index n = 0; n < images_; ++n)
+    for (index d = begin[0]; d < end[0]; ++d)
+      for (index h = begin[1]; h < end[1]; ++h)
+        for (index w = begin[2]; w < end[2]; ++w) {
+          T* to = to_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + w * to_step_[2];
+          for (index c = 0; c < panel.columns; ++c) to[c * to_stride_c_] = bias_[c];
+        }
+}
+
+template <class T>
+void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
+                                  const std::vector<Tiles>& tiles) {
+  const Panel& panel = p_.panels[std::size_t(number)];
+  const index width = panel.vectors * table_.lanes;
+  const index channel = group_ * p_.dst_channels + panel.first;
+  for (index c = 0; c < width; ++c)
+    bias_[c] = call_.bias && c < panel.columns ? call_.bias[channel + c] : T(0);
+  const T* weights = weights_.data.data() + group_ * weights_.group + weights_.panel[std::size_t(number)];
+  const View<T>& dst = call_.dst;
+  const auto& axis = plan_.axis;
+
+  for (int nd : *groups[0])
+    for (int nh : *groups[1]) {
+      const Strand* strand[kAxes] = {&axis[0].strands[std::size_t(nd)], &axis[1].strands[std::size_t(nh)],
+                                     nullptr};
+      index begin[kAxes], end[kAxes], o_begin = INT64_MAX, o_end = INT64_MIN;
+      for (int a = 0; a < 2; ++a) range(a, *strand[a], begin[a], end[a]);
+      for (int nw : *groups[2]) {
+        const Strand& s = axis[2].strands[std::size_t(nw)];
+        range(2, s, begin[2], end[2]);
+        if (begin[2] >= end[2]) continue;
+        o_begin = std::min(o_begin, s.dst0 + begin[2] * axis[2].dst_step);
+        o_end = std::max(o_end, s.dst0 + (end[2] - 1) * axis[2].dst_step + 1);
+      }
+      if (begin[0] >= end[0] || begin[1] >= end[1] || o_begin >= o_end) continue;
+
+      // Destination (0, 0, 0) of the strands along d and h, at the start of the row.
+      T* const array = dst.data + image_ * dst.stride_n + channel * dst.stride_c +
+                       strand[0]->dst0 * dst.stride[0] + strand[1]->dst0 * dst.stride[1];
+      T* row = array;
+      for (int a = 0; a < kAxes; ++a) to_step_[a] = axis[a].dst_step * dst.stride[a];
+      to_stride_n_ = dst.stride_n;
+      to_stride_c_ = dst.stride_c;
+      index stride_w = dst.stride[2];
+      if (plan_.planar) {
+        stride_w = width;
+        to_step_[2] = axis[2].dst_step * width;
+        to_step_[1] = (o_end - o_begin) * width;
+        to_step_[0] = (end[1] - begin[1]) * to_step_[1];
+        to_stride_n_ = (end[0] - begin[0]) * to_step_[0];
+        to_stride_c_ = 1;
+        row = lines_ - begin[0] * to_step_[0] - begin[1] * to_step_[1] - o_begin * width;
+      }
+      for (int nw : *groups[2]) {
+        strand[2] = &axis[2].strands[std::size_t(nw)];
+        to_ = row + strand[2]->dst0 * stride_w;
+        const Tiles* found = nullptr;
+        for (const Tiles& t : tiles)
+          if (t.variant[2] - axis[2].variants.data() == strand[2]->variant) found = &t;
+        if (!found) {
+          fill(panel, strand);
+          continue;
+        }
+        if (!found->all) continue;
+        const index cls =
+            (strand[0]->cls * index(p_.classes[1].size()) + strand[1]->cls) * index(p_.classes[2].size()) +
+            strand[2]->cls;
+        const T* const of_class = weights + weights_.classes[std::size_t(cls)] * p_.src_channels * width;
+        if (single(found->variant)) {
+          take(found->variant, panel, strand, of_class);
+          continue;
+        }
+        multiply(*found, strand, panel, of_class);
+        restore(*found, panel, strand);
+      }
+      if (!plan_.planar) continue;
+      const bool lines = plan_.streams && o_begin % 16 == 0 && o_end % 16 == 0 && table_.transpose_streaming;
+      const auto transpose = lines ? table_.transpose_streaming : table_.transpose;
+      for (index n = 0; n < images_; ++n)
+        for (index d = begin[0]; d < end[0]; ++d)
+          for (index h = begin[1]; h < end[1]; ++h)
+            transpose(row + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin * width, width,
+                      o_end - o_begin, panel.columns,
+                      array + n * dst.stride_n + (d * axis[0].dst_step) * dst.stride[0] +
+                          (h * axis[1].dst_step) * dst.stride[1] + o_begin,
+                      dst.stride_c);
+    }
+}
+
+template <class T>
+void Winograd<T>::Task::run_pass(index number) {
+  const std::vector<int>* groups[kAxes];
+  const Variant* variant[kAxes];
+  bool reached = true;
+  for (int a = kAxes - 1; a >= 0; --a) {
+    const index count = index(plan_.groups[a].size());
+    groups[a] = &plan_.groups[a][std::size_t(number % count)];
+    number /= count;
+    const int v = plan_.axis[a].strands[std::size_t(groups[a]->front())].variant;
+    variant[a] = v < 0 ? nullptr : &plan_.axis[a].variants[std::size_t(v)];
+    if (a < 2) reached &= v >= 0;
+  }
+  std::vector<Tiles> all;
+  T* points = points_;
+  for (int n : *groups[2]) {
+    const int v = plan_.axis[2].strands[std::size_t(n)].variant;
+    if (!reached || v < 0) continue;
+    Tiles tiles;
+    tiles.variant[0] = variant[0];
+    tiles.variant[1] = variant[1];
+    tiles.variant[2] = &plan_.axis[2].variants[std::size_t(v)];
+    bool known = false;
+    for (const Tiles& t : all) known |= t.variant[2] == tiles.variant[2];
+    if (known) continue;
+    index factor = 1;
+    tiles.all = images_;
+    for (int a = 0; a < kAxes; ++a) {
+      tiles.count[a] = tiles.variant[a]->tiles(first_[a], plan_.block[a]);
+      tiles.grid[a] = tiles.variant[a]->grid(first_[a], plan_.block[a]);
+      tiles.all *= tiles.grid[a];
+      factor *= tiles.variant[a]->shape().points;
+    }
+    tiles.points = points;
+    tiles.point_stride = tiles.all * plan_.pitch;
+    if (!single(tiles.variant)) {
+      points += factor * tiles.point_stride;
+      transform(tiles);
+    }
+    all.push_back(tiles);
+  }
+  for (index panel = panel_begin_; panel < panel_end_; ++panel) run_panel(panel, groups, all);
+}
+
+template class Winograd<float>::Task;
+template class Winograd<double>::Task;
+
+}  // namespace ct
