@@ -68,6 +68,7 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   bool packs;              // tasks pack what they use
   index packed_elements;   // of the phases that are packed together
   index line_piece;        // positions of a line that pass through the buffer at once
+  bool streams;            // destinations go around the caches
   bool planar;             // lines of destinations leave a buffer transposed
   index line_elements;     // of that buffer, per image
   index scratch_elements;  // per thread
@@ -286,6 +287,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   s.planar = call.dst.stride_c != 1 && call.dst.stride[2] == 1 &&
              s.batch_block * s.line_elements * index(sizeof(T)) <= 256 << 10;
   if (!s.planar) s.line_elements = 0;
+  s.streams = worth_streaming(call.dst, packing_.dst_channels);
   s.scratch_elements =
       window_elements(s.block, s.batch_block) + s.batch_block * s.line_elements + s.packed_elements;
   return s;
@@ -353,10 +355,9 @@ struct ChannelMethod<T>::Task {
 
   void run() {
     read_source();
-    const bool streams = worth_streaming(call.dst, packing.dst_channels) && !plan.planar;
     tile.bias = bias;
     for (index pn = panel_begin; pn < panel_end; ++pn) {
-      open_panel(packing.panels[std::size_t(pn)], streams);
+      open_panel(packing.panels[std::size_t(pn)]);
       for (const Phase& pd : plan.axis[0].phases)
         for (const Phase& ph : plan.axis[1].phases)
           if (plan.planar)
@@ -415,7 +416,7 @@ struct ChannelMethod<T>::Task {
         }
   }
 
-  void open_panel(const Panel& next, bool streams) {
+  void open_panel(const Panel& next) {
     panel = &next;
     width = panel->vectors * table.lanes;
     kernels = table.channel[panel->vectors - 1];
@@ -427,7 +428,8 @@ struct ChannelMethod<T>::Task {
     // Planar destinations pass through a buffer of whole panels.
     tile.columns = plan.planar ? width : panel->columns;
     tile.dst_stride_c = plan.planar ? 1 : call.dst.stride_c;
-    tile.streams = streams && panel->columns == width && width * index(sizeof(T)) % 64 == 0;
+    tile.streams =
+        plan.streams && !plan.planar && panel->columns == width && width * index(sizeof(T)) % 64 == 0;
     if (!plan.packs) tile.weights = self.weights_.data() + group * packing.group_weights + panel->weights;
   }
 
@@ -488,18 +490,12 @@ struct ChannelMethod<T>::Task {
       for (const Phase& pw : phases)
         pack(pd, ph, pw, packed + (packing.taps_before(pd, ph, pw) - origin) * slice);
     }
-    const bool streams = worth_streaming(dst, packing.dst_channels) && table.transpose_streaming;
     for (index jd = d0; jd < d1; ++jd)
       for (index jh = h0; jh < h1; ++jh)
         for (index piece = q[2]; piece < q_stop[2]; piece += plan.line_piece) {
           const index stop = std::min(piece + plan.line_piece, q_stop[2]);
-          index o_begin = INT64_MAX, o_end = 0;
-          for (const Phase& pw : phases) {
-            plan.axis[2].range(pw, piece, stop, w0, w1);
-            if (w0 >= w1) continue;
-            o_begin = std::min(o_begin, pw.dst0 + w0 * plan.axis[2].dst_step);
-            o_end = std::max(o_end, pw.dst0 + (w1 - 1) * plan.axis[2].dst_step + 1);
-          }
+          index o_begin, o_end;
+          plan.axis[2].destinations(piece, stop, o_begin, o_end);
           if (o_begin >= o_end) continue;
           for (const Phase& pw : phases) {
             plan.axis[2].range(pw, piece, stop, w0, w1);
@@ -508,7 +504,8 @@ struct ChannelMethod<T>::Task {
                    plan.axis[2].dst_step * width);
           }
           const bool whole = o_begin % 16 == 0 && o_end % 16 == 0;
-          const auto move = streams && whole ? table.transpose_streaming : table.transpose;
+          const auto move = plan.streams && whole && table.transpose_streaming ? table.transpose_streaming
+                                                                               : table.transpose;
           for (index n = 0; n < images; ++n)
             move(buffer + n * plan.line_elements, width, o_end - o_begin, panel->columns,
                  destination(pd, ph, jd, jh) + o_begin + n * dst.stride_n, dst.stride_c);

@@ -261,13 +261,8 @@ void GroupMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index t
           T* const at = dst.data + box.n0 * dst.stride_n + channel * dst.stride_c +
                         (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
                         (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
-          index o_begin = INT64_MAX, o_end = 0;
-          for (const Phase& pw : plan.axis[2].phases) {
-            plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
-            if (w0 >= w1) continue;
-            o_begin = std::min(o_begin, pw.dst0 + w0 * plan.axis[2].dst_step);
-            o_end = std::max(o_end, pw.dst0 + (w1 - 1) * plan.axis[2].dst_step + 1);
-          }
+          index o_begin, o_end;
+          plan.axis[2].destinations(q[2], q_stop[2], o_begin, o_end);
           for (const Phase& pw : plan.axis[2].phases) {
             plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
             if (w0 >= w1) continue;

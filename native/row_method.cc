@@ -59,6 +59,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
     index window[kAxes];
     index unit_run, unit_runs, tasks;
     index plane, scratch_elements;
+    bool streams;  // lines go around the caches
   };
   Schedule schedule(const Call<T>& call) const;
   void add_unit(const std::vector<std::pair<index, index>>& pairs, index channel, index channels);
@@ -71,14 +72,12 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
                   const T* buffer) const;
 
   Shape shape_;
-  const Path& path_;
   const KernelTable<T>& table_;
   std::vector<AxisClass> classes_[kAxes];
   BufferSize buffer_;
   index reach_[kAxes];  // largest shift
   std::vector<Unit> units_;
   std::vector<index> tap_shifts_;  // (d, h, w) per tap of every tile
-  std::vector<index> tap_kernel_;  // flat kernel index per tap of every tile
   index group_weights_ = 0;
   index most_rows_ = 0;
   Buffer<T> weights_;
@@ -87,7 +86,6 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
 template <class T>
 RowMethod<T>::RowMethod(const Shape& shape, const T* kernel, const Path& path)
     : shape_(shape),
-      path_(path),
       table_(kernels<T>(path)),
       buffer_(shape.channels_first && shape.dst_channels() >= 32 ? kManyChannels : kFewChannels),
       weights_(0) {
@@ -234,6 +232,7 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   while (blocks > 0 && blocks * s.unit_runs < wanted && s.block[2] > 8 * lanes && halve())
     blocks = count_tasks();
   s.tasks = blocks * s.unit_runs;
+  s.streams = worth_streaming(call.dst, shape_.dst_channels());
   for (int a = 0; a < kAxes; ++a) s.window[a] = s.block[a] + reach_[a];
   s.plane = s.window[0] * s.window[1] * s.window[2];
   // The last tile of a plane may read one chunk beyond it.
@@ -307,7 +306,7 @@ void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call
   line.channels = unit.channels;
   line.stride = out.stride[2];
   line.stride_c = out.stride_c;
-  line.streams = worth_streaming(out, shape_.dst_channels());
+  line.streams = plan.streams;
   for (index n = begin / width; n * width < end; ++n) {
     const index q_h = q[1] + n;
     line.q_begin = q[2] + std::max<index>(begin - n * width, 0);

@@ -67,6 +67,18 @@ struct AxisSchedule {
     begin = std::max<index>(0, q - p.q0);
     end = std::min(p.count, q_stop - p.q0);
   }
+  // Destinations [begin, end) that the block [q, q_stop) of all phases reaches; none where begin >= end.
+  void destinations(index q, index q_stop, index& begin, index& end) const {
+    begin = INT64_MAX;
+    end = 0;
+    for (const Phase& p : phases) {
+      index first, stop;
+      range(p, q, q_stop, first, stop);
+      if (first >= stop) continue;
+      begin = std::min(begin, p.dst0 + first * dst_step);
+      end = std::max(end, p.dst0 + (stop - 1) * dst_step + 1);
+    }
+  }
   // Part of [begin, end) where at least one tap meets the source.
   void covered(const Phase& p, index& begin, index& end) const {
     index lo = end, hi = begin;
