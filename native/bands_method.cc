@@ -20,8 +20,8 @@ class BandsMethod final : public Method<T> {
     // Other layouts are the planes' business.
     if (call.src.stride_c != 1 || call.dst.stride_c != 1) return planes_->run(call);
     const Schedule plan = schedule(call);
-    Context context{this, &plan, &call};
-    return parallel_for(plan.bands * call.src.n, call.threads, &run_task, &context, call.should_stop);
+    const auto body = [&](index task) { run_task(plan, call, task); };
+    return parallel_for(plan.bands * call.src.n, call.threads, body, call.should_stop);
   }
 
   index workspace_bytes(const Call<T>& call) const override {
@@ -44,11 +44,6 @@ class BandsMethod final : public Method<T> {
     int axis;
     index band, bands, sources;  // lengths along the axis
     index src_plane, dst_plane, elements;
-  };
-  struct Context {
-    const BandsMethod* self;
-    const Schedule* plan;
-    const Call<T>* call;
   };
 
   Schedule schedule(const Call<T>& call) const {
@@ -114,14 +109,10 @@ class BandsMethod final : public Method<T> {
     }
   };
 
-  static void run_task(void* context, index task) {
-    const Context& ctx = *static_cast<const Context*>(context);
-    const BandsMethod& self = *ctx.self;
-    const Schedule& plan = *ctx.plan;
-    const Call<T>& call = *ctx.call;
+  void run_task(const Schedule& plan, const Call<T>& call, index task) const {
     const index image = task / plan.bands, first = task % plan.bands * plan.band;
     const index src_c = call.src.c, dst_c = call.dst.c;
-    Band band(self, call, plan, first);
+    Band band(*this, call, plan, first);
 
     T* const memory = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.elements), 2));
     T* const results = memory + src_c * plan.src_plane;
@@ -136,23 +127,23 @@ class BandsMethod final : public Method<T> {
     each_line(src, [&](index at, index line) {
       T* const to = memory + line * src.size[2];
       if (src_c > 4)
-        self.table_.transpose(src.data + at, src.stride[2], src.size[2], src_c, to, plan.src_plane);
+        table_.transpose(src.data + at, src.stride[2], src.size[2], src_c, to, plan.src_plane);
       else
         for (index c = 0; c < src_c; ++c)
           for (index w = 0; w < src.size[2]; ++w)
             to[c * plan.src_plane + w] = src.data[at + w * src.stride[2] + c];
     });
-    self.planes_->run(band.call);
+    planes_->run(band.call);
     each_line(dst, [&](index at, index line) {
       const T* from = results + line * dst.size[2];
       if (dst_c > kMostRows) {
-        self.table_.transpose(from, plan.dst_plane, dst_c, dst.size[2], dst.data + at, dst.stride[2]);
+        table_.transpose(from, plan.dst_plane, dst_c, dst.size[2], dst.data + at, dst.stride[2]);
         return;
       }
       if (dst.stride[2] == dst_c) {
         const T* rows[kMostRows];
         for (index c = 0; c < dst_c; ++c) rows[c] = from + c * plan.dst_plane;
-        self.table_.interleave(rows, dst_c, dst.size[2], dst.data + at);
+        table_.interleave(rows, dst_c, dst.size[2], dst.data + at);
         return;
       }
       for (index w = 0; w < dst.size[2]; ++w)

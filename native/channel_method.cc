@@ -116,26 +116,18 @@ template <class T>
 void ChannelMethod<T>::pack_all(const Weights<T>& kernel) const {
   weights_ = Buffer<T>(packing_.group_weights * packing_.shape.groups);
   const std::vector<index> order = packing_.order();
-  struct Packing {
-    const ChannelMethod* self;
-    const Weights<T>& kernel;
-    const std::vector<index>& order;
-  } packing{this, kernel, order};
-  const index tasks = packing_.shape.groups * index(packing_.panels.size());
-  parallel_for(
-      tasks, packing_.group_weights * packing_.shape.groups > (1 << 18) ? 0 : 1,
-      [](void* context, index task) {
-        const auto& [self, from, taps] = *static_cast<Packing*>(context);
-        const index panels = index(self->packing_.panels.size());
-        const Panel& panel = self->packing_.panels[std::size_t(task % panels)];
-        const index slice = self->packing_.src_channels * panel.vectors * self->packing_.table->lanes;
-        T* dst = self->weights_.data() + task / panels * self->packing_.group_weights + panel.weights;
-        for (const index tap : taps) {
-          self->pack_tap(from, task / panels, panel, tap, dst);
-          dst += slice;
-        }
-      },
-      &packing, nullptr);
+  const index panels = index(packing_.panels.size());
+  const auto pack_panel = [&](index task) {
+    const Panel& panel = packing_.panels[std::size_t(task % panels)];
+    const index slice = packing_.src_channels * panel.vectors * packing_.table->lanes;
+    T* dst = weights_.data() + task / panels * packing_.group_weights + panel.weights;
+    for (const index tap : order) {
+      pack_tap(kernel, task / panels, panel, tap, dst);
+      dst += slice;
+    }
+  };
+  parallel_for(packing_.shape.groups * panels,
+               packing_.group_weights * packing_.shape.groups > (1 << 18) ? 0 : 1, pack_panel, nullptr);
 }
 
 // The weights of one tap, (co, ci) of c_in, to (source channel, lane); halves are converted on the way.
@@ -608,12 +600,12 @@ bool ChannelMethod<T>::run(const Call<T>& call) const {
   Schedule plan;
   const auto run_task = [&](index task) { Task(*this, plan, call, task).run(); };
   if (packs_in_tasks(call, plan) && !used_.exchange(true)) {
-    if (!for_each_task(plan.tasks, call, run_task)) return false;
+    if (!parallel_for(plan.tasks, call.threads, run_task, call.should_stop)) return false;
     if (finite_) return true;  // else zero halos met an infinity: once more, without
   }
   weights();
   plan = schedule(call, false);
-  return for_each_task(plan.tasks, call, run_task);
+  return parallel_for(plan.tasks, call.threads, run_task, call.should_stop);
 }
 
 template <class T>

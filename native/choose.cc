@@ -100,21 +100,14 @@ constexpr index kScanPiece = 1 << 16;
 
 template <class T>
 bool all_finite(const T* kernel, index count, const Path& path) {
-  struct Scan {
-    const T* kernel;
-    index count;
-    const KernelTable<T>& table;
-    std::atomic<bool> finite{true};
-  } scan{kernel, count, kernels<T>(path)};
-  parallel_for((count + kScanPiece - 1) / kScanPiece, count < 4 * kScanPiece ? 1 : 0,
-               [](void* context, index task) {
-                 auto& s = *static_cast<Scan*>(context);
-                 const index begin = task * kScanPiece;
-                 if (!s.table.finite(s.kernel + begin, std::min(kScanPiece, s.count - begin)))
-                   s.finite = false;
-               },
-               &scan, nullptr);
-  return scan.finite;
+  const KernelTable<T>& table = kernels<T>(path);
+  std::atomic<bool> finite{true};
+  const auto scan = [&](index task) {
+    const index begin = task * kScanPiece;
+    if (!table.finite(kernel + begin, std::min(kScanPiece, count - begin))) finite = false;
+  };
+  parallel_for((count + kScanPiece - 1) / kScanPiece, count < 4 * kScanPiece ? 1 : 0, scan, nullptr);
+  return finite;
 }
 
 }  // namespace

@@ -197,8 +197,7 @@ struct Planes {
 };
 
 template <class T>
-void run_planes(void* context, index task) {
-  const Planes<T>& r = *static_cast<const Planes<T>*>(context);
+void run_planes(const Planes<T>& r, index task) {
   const Axis& depth = r.axes[0];
   const index lanes = r.table->lanes, taps = r.axes[1].k * r.axes[2].k;
   T* const sums = static_cast<T*>(scratch(sizeof(T) * std::size_t(taps * lanes)));
@@ -229,13 +228,6 @@ void run_planes(void* context, index task) {
     }
 }
 
-template <class T>
-void run_items(void* context, index task) {
-  const Run<T>& r = *static_cast<const Run<T>*>(context);
-  const index begin = task * r.items_per_task;
-  Task<T>(r, begin, std::min(begin + r.items_per_task, r.items)).run();
-}
-
 }  // namespace
 
 template <class T>
@@ -261,7 +253,8 @@ bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T
     const index reach = ceil_div(axes[2].k, axes[2].s) * axes[2].s;  // kernels load whole groups of a stride
     r.w = depthwise_axis(Kind::adjoint, axes[2], 0, reach - 1, 1, 1);
     r.h = depthwise_axis(Kind::adjoint, axes[1], 0, axes[1].k - 1, y.stride[1], x.stride[1]);
-    return parallel_for(ceil_div(y.c, r.channels_per_task), threads, &run_planes<T>, &r, should_stop);
+    const auto body = [&](index task) { run_planes(r, task); };
+    return parallel_for(ceil_div(y.c, r.channels_per_task), threads, body, should_stop);
   }
   Run<T> r(x, y, axes);
   r.table = &kernels<T>(path);
@@ -285,7 +278,7 @@ bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T
   r.items = ceil_div(r.vectors, r.panel) * r.lines;
   // Tasks that copy share out panels first: each panel is copied by as few of them as possible.
   r.items_per_task = ceil_div(r.items, std::min<index>(r.items, r.copied ? threads : 4 * threads));
-  return parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop);
+  return run_items<Task<T>>(r, threads, should_stop);
 }
 
 template bool depthwise_kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,

@@ -34,11 +34,6 @@ class DepthwiseMethod final : public Method<T> {
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
   };
-  struct Context {
-    const DepthwiseMethod* self;
-    const Schedule* plan;
-    const Call<T>* call;
-  };
 
   static bool in_place(const Call<T>& call, bool channels_first);
   const Method<T>& other_layouts() const;
@@ -53,8 +48,8 @@ class DepthwiseMethod final : public Method<T> {
     return (outputs ? plane * shape_.groups + group : group * planes_ + plane) * shape_.taps();
   }
   static DepthwiseRun<T> cut(const Schedule& plan, index first);
-  static void run_images(void* context, index task);
-  static void run_planes(void* context, index task);
+  void run_images(const Schedule& plan, const Call<T>& call, index task) const;
+  void run_planes(const Schedule& plan, const Call<T>& call, index task) const;
 
   Shape shape_;
   const Path& path_;
@@ -224,42 +219,36 @@ DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
 }
 
 template <class T>
-void DepthwiseMethod<T>::run_images(void* context, index task) {
-  const Context& ctx = *static_cast<const Context*>(context);
-  const Schedule& plan = *ctx.plan;
-  const Call<T>& call = *ctx.call;
+void DepthwiseMethod<T>::run_images(const Schedule& plan, const Call<T>& call, index task) const {
   const index image = task / plan.line_chunks;
   DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
   run.src = call.src.data + image * call.src.stride_n;
   run.dst = call.dst.data + image * call.dst.stride_n;
-  run.weights = ctx.self->weights_.data();
-  run.bias = call.bias ? call.bias : ctx.self->no_bias_.data();
+  run.weights = weights_.data();
+  run.bias = call.bias ? call.bias : no_bias_.data();
   for (index c = 0; c < run.channels; c += plan.block_channels) {
     run.channel_begin = c;
     run.channel_end = std::min(c + plan.block_channels, run.channels);
     for (index q = plan.run.w.begin; q < plan.run.w.end; q += plan.block_width) {
       run.w.begin = q;
       run.w.end = std::min(q + plan.block_width, plan.run.w.end);
-      ctx.self->kernel_(run);
+      kernel_(run);
     }
   }
 }
 
 template <class T>
-void DepthwiseMethod<T>::run_planes(void* context, index task) {
-  const Context& ctx = *static_cast<const Context*>(context);
-  const Schedule& plan = *ctx.plan;
-  const Call<T>& call = *ctx.call;
+void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, index task) const {
   const index plane = task / plan.line_chunks * plan.plane_chunk;
   DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
   for (index p = plane; p < std::min(plane + plan.plane_chunk, plan.planes); ++p) {
-    const Shape& shape = ctx.self->shape_;
+    const Shape& shape = shape_;
     const index image = p / call.dst.c, c = p % call.dst.c, group = c / shape.dst_channels();
     run.src = call.src.data + image * call.src.stride_n + group * shape.src_channels() * call.src.stride_c;
     run.dst = call.dst.data + image * call.dst.stride_n + c * call.dst.stride_c;
-    run.weights = ctx.self->weights_.data() + ctx.self->weights_of(group, c % shape.dst_channels());
-    run.bias = (call.bias ? call.bias : ctx.self->no_bias_.data()) + c;
-    ctx.self->kernel_(run);
+    run.weights = weights_.data() + weights_of(group, c % shape.dst_channels());
+    run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
+    kernel_(run);
   }
 }
 
@@ -291,9 +280,10 @@ template <class T>
 bool DepthwiseMethod<T>::run(const Call<T>& call) const {
   if (!in_place(call, shape_.channels_first)) return other_layouts().run(call);
   const Schedule plan = schedule(call);
-  Context context{this, &plan, &call};
-  return parallel_for(plan.tasks, call.threads, shape_.channels_first ? &run_planes : &run_images, &context,
-                      call.should_stop);
+  const auto body = [&](index task) {
+    shape_.channels_first ? run_planes(plan, call, task) : run_images(plan, call, task);
+  };
+  return parallel_for(plan.tasks, call.threads, body, call.should_stop);
 }
 
 template <class T>

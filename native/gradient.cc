@@ -276,13 +276,6 @@ class Task {
   std::vector<index> counts_;
 };
 
-template <class T>
-void run_items(void* context, index task) {
-  const Run<T>& r = *static_cast<const Run<T>*>(context);
-  const index begin = task * r.items_per_task;
-  Task<T>(r, begin, std::min(begin + r.items_per_task, r.items)).run();
-}
-
 // Boxes whose windows stay in the second cache together with all that a task does with them.
 template <class T>
 void cut_blocks(Run<T>& r) {
@@ -399,8 +392,7 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
   const index blocks = r.blocks.count();
   for (r.first_block = 0; r.first_block < blocks; r.first_block = r.end_block) {
     r.end_block = std::min(r.first_block + pass, blocks);
-    if (!parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop))
-      return false;
+    if (!run_items<Task<T>>(r, threads, should_stop)) return false;
   }
   return true;
 }

@@ -143,13 +143,6 @@ class Task {
   std::vector<index> counts_;
 };
 
-template <class T>
-void run_items(void* context, index task) {
-  const Run<T>& r = *static_cast<const Run<T>*>(context);
-  const index begin = task * r.items_per_task;
-  Task<T>(r, begin, std::min(begin + r.items_per_task, r.items)).run();
-}
-
 }  // namespace
 
 template <class T>
@@ -186,7 +179,7 @@ bool group_kernel_gradient(const View<const T>& x, const View<const T>& y, T* ou
   if (threads < 1) threads = default_threads();
   // Every task copies the windows of its bundles, so few tasks share one.
   r.items_per_task = bundles >= threads ? r.tiles : ceil_div(r.items, std::min<index>(r.items, threads));
-  return parallel_for(ceil_div(r.items, r.items_per_task), threads, &run_items<T>, &r, should_stop);
+  return run_items<Task<T>>(r, threads, should_stop);
 }
 
 #define CT_INSTANCE(T)                                                                                      \

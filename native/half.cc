@@ -65,19 +65,12 @@ struct Conversion {
   template <class Visit>
   bool run(int threads, const Visit& visit) const {
     if (elements() == 0) return true;
-    struct Both {
-      const Conversion& self;
-      const Visit& visit;
-      index group;
-    } both{*this, visit, std::max<index>(1, kPiece / std::min(dims[0].size, kPiece))};
-    return parallel_for(
-        ceil_div(tasks(), both.group), elements() < 4 * kPiece ? 1 : threads,
-        [](void* context, index task) {
-          const Both& b = *static_cast<const Both*>(context);
-          const index end = std::min((task + 1) * b.group, b.self.tasks());
-          for (index n = task * b.group; n < end; ++n) b.self.each(n, b.visit);
-        },
-        &both, nullptr);
+    const index group = std::max<index>(1, kPiece / std::min(dims[0].size, kPiece));
+    const auto body = [&](index task) {
+      const index end = std::min((task + 1) * group, tasks());
+      for (index n = task * group; n < end; ++n) each(n, visit);
+    };
+    return parallel_for(ceil_div(tasks(), group), elements() < 4 * kPiece ? 1 : threads, body, nullptr);
   }
 };
 

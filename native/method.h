@@ -55,14 +55,6 @@ inline index workers(int threads, index tasks) {
   return tasks < 1 ? 1 : wanted < tasks ? wanted : tasks;
 }
 
-// body(task) for the tasks of a call, in any order; false if the run was abandoned.
-template <class T, class Body>
-bool for_each_task(index tasks, const Call<T>& call, const Body& body) {
-  return parallel_for(
-      tasks, call.threads, [](void* context, index task) { (*static_cast<const Body*>(context))(task); },
-      const_cast<void*>(static_cast<const void*>(&body)), call.should_stop);
-}
-
 // A method whose run is a number of tasks: Self::schedule(call) gives something with `tasks` and the
 // `scratch_elements` of each, Self::run_task(schedule, call, task) does one.
 template <class T, class Self>
@@ -70,7 +62,8 @@ class TaskMethod : public Method<T> {
  public:
   bool run(const Call<T>& call) const override {
     const auto plan = self().schedule(call);
-    return for_each_task(plan.tasks, call, [&](index task) { self().run_task(plan, call, task); });
+    const auto body = [&](index task) { self().run_task(plan, call, task); };
+    return parallel_for(plan.tasks, call.threads, body, call.should_stop);
   }
   index workspace_bytes(const Call<T>& call) const override {
     const auto plan = self().schedule(call);

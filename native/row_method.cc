@@ -166,38 +166,33 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
 // Order of a tile: source channel, tap, row. A row of the kernel has one tap and one row's channels.
 template <class T>
 void RowMethod<T>::pack(const T* kernel) {
-  struct Packing {
-    RowMethod* self;
-    const T* kernel;
-  } packing{this, kernel};
-  const auto pack_unit = [](void* context, index task) {
-    const auto& [self, from] = *static_cast<Packing*>(context);
-    const Shape& shape = self->shape_;
+  const auto pack_unit = [&](index task) {
+    const Shape& shape = shape_;
     const index co = shape.c_out / shape.groups, ci = shape.src_channels();
-    const index units = index(self->units_.size()), group = task / units;
-    const Unit& unit = self->units_[std::size_t(task % units)];
+    const index units = index(units_.size()), group = task / units;
+    const Unit& unit = units_[std::size_t(task % units)];
     std::vector<const T*> rows;  // (tap, row)
     for (const RowTileRows& tile : unit.tiles) {
       rows.resize(std::size_t(tile.taps * tile.count));
       for (index m = 0; m < tile.count; ++m) {
         const Row& row = unit.rows[std::size_t(tile.first + m)];
         std::size_t at = std::size_t(m);
-        for (const AxisTap& td : self->classes_[0][std::size_t(row.residue[0])].taps)
-          for (const AxisTap& th : self->classes_[1][std::size_t(row.residue[1])].taps)
-            for (const AxisTap& tw : self->classes_[2][std::size_t(row.residue[2])].taps) {
+        for (const AxisTap& td : classes_[0][std::size_t(row.residue[0])].taps)
+          for (const AxisTap& th : classes_[1][std::size_t(row.residue[1])].taps)
+            for (const AxisTap& tw : classes_[2][std::size_t(row.residue[2])].taps) {
               const index tap =
                   (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2] + tw.kernel_index;
-              rows[at] = from + (tap * co + row.channel) * shape.c_in + group * ci;
+              rows[at] = kernel + (tap * co + row.channel) * shape.c_in + group * ci;
               at += std::size_t(tile.count);
             }
       }
       if (rows.empty()) continue;
-      self->table_.interleave(rows.data(), index(rows.size()), ci,
-                              self->weights_.data() + group * self->group_weights_ + tile.weights);
+      table_.interleave(rows.data(), index(rows.size()), ci,
+                        weights_.data() + group * group_weights_ + tile.weights);
     }
   };
   parallel_for(shape_.groups * index(units_.size()), group_weights_ * shape_.groups > (1 << 18) ? 0 : 1,
-               pack_unit, &packing, nullptr);
+               pack_unit, nullptr);
 }
 
 template <class T>

@@ -76,7 +76,7 @@ int usable_cpus() {
 
 // One parallel_for. Lives until the last worker has let go of it.
 struct Job {
-  Task task;
+  TaskFunction task;
   void* context;
   std::int64_t tasks;
   std::atomic<std::int64_t> next{0};
@@ -112,7 +112,7 @@ thread_local bool inside_task = false;
 
 class Pool {
  public:
-  bool run(std::int64_t tasks, int threads, Task task, void* context, ShouldStop should_stop) {
+  bool run(std::int64_t tasks, int threads, TaskFunction task, void* context, ShouldStop should_stop) {
     auto job = std::make_shared<Job>();
     job->task = task;
     job->context = context;
@@ -235,7 +235,7 @@ int default_threads() {
   return usable_cpus();
 }
 
-bool parallel_for(std::int64_t tasks, int threads, Task task, void* context, ShouldStop should_stop) {
+bool parallel_for(std::int64_t tasks, int threads, TaskFunction task, void* context, ShouldStop should_stop) {
   if (threads < 1) threads = default_threads();
   if (threads > tasks) threads = int(tasks);
   if (threads <= 1 || inside_task) {

@@ -5,6 +5,7 @@
 
 #include "core.h"
 #include "schedule.h"
+#include "threads.h"
 
 namespace ct {
 
@@ -173,6 +174,16 @@ Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channe
         }
       }
   return window;
+}
+
+// The items of a gradient; a task gets some that follow each other.
+template <class Task, class Run>
+bool run_items(const Run& run, int threads, ShouldStop should_stop) {
+  const auto body = [&](index task) {
+    const index begin = task * run.items_per_task;
+    Task(run, begin, std::min(begin + run.items_per_task, run.items)).run();
+  };
+  return parallel_for(ceil_div(run.items, run.items_per_task), threads, body, should_stop);
 }
 
 }  // namespace ct

@@ -159,8 +159,8 @@ bool Winograd<T>::run(const Call<T>& call, const T* packed) const {
   const WinogradChoice chosen = choice(call.axes);
   const Schedule plan = schedule(call, chosen);
   const Weights& transformed = weights(chosen, packed);
-  return for_each_task(plan.tasks, call,
-                       [&](index task) { Task(*this, plan, transformed, call, task).run(); });
+  const auto body = [&](index task) { Task(*this, plan, transformed, call, task).run(); };
+  return parallel_for(plan.tasks, call.threads, body, call.should_stop);
 }
 
 template <class T>

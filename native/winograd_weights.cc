@@ -74,7 +74,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
   index at = 0;
   for (const index tap : p.order()) place[std::size_t(tap)] = at++;
   const index panels = index(p.panels.size());
-  auto pack = [&](index item) {
+  const auto pack = [&](index item) {
     const Panel& panel = p.panels[std::size_t(item % panels)];
     const index slice = p.src_channels * panel.vectors * p.table->lanes;
     const T* from = packed + item / panels * p.group_weights + panel.weights;
@@ -88,11 +88,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
       });
     });
   };
-  using Pack = decltype(pack);
-  parallel_for(
-      p.shape.groups * panels, made->group * p.shape.groups > (1 << 18) ? 0 : 1,
-      [](void* context, index task) { (*static_cast<Pack*>(context))(task); }, const_cast<Pack*>(&pack),
-      nullptr);
+  parallel_for(p.shape.groups * panels, made->group * p.shape.groups > (1 << 18) ? 0 : 1, pack, nullptr);
   known = std::move(made);
   return *known;
 }
