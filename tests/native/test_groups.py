@@ -32,22 +32,32 @@ CASES = [
 ]
 
 
+def over_cases(test):
+    """Every case in both formats and types."""
+    test = pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "groups"), CASES)(test)
+    test = pytest.mark.parametrize("layout", ["channels_last", "channels_first"])(test)
+    return pytest.mark.parametrize("dtype", ["float32", "float64"])(test)
+
+
+def paddings(shape):
+    """The usual one, and crops that cut and extend."""
+    return "same", [(1, -2), (-2, 1), (-1, 0)][: len(shape) - 2]
+
+
 def holds_groups(path, channels, dtype="float32"):
     """Whether a vector of a path holds several groups, and can permute its lanes."""
     lanes = {"x86_v4": 64, "x86_v3": 32}.get(path, 0) // np.dtype(dtype).itemsize
     return 2 * channels <= lanes
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
-@pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "groups"), CASES)
+@over_cases
 def test_groups_are_the_definition(path, shape, kernel, stride, dilation, groups, layout, dtype):
     rng = np.random.default_rng(3)
     x = rng.integers(-3, 4, shape).astype(dtype)
     w = rng.integers(-3, 4, kernel).astype(dtype)
     b = rng.integers(-3, 4, kernel[-2] * groups).astype(dtype)
     forms = {"dilation_rate": dilation, "groups": groups}
-    for padding in ("same", [(1, -2), (-2, 1), (-1, 0)][: len(shape) - 2]):
+    for padding in paddings(shape):
         y = reference.conv_transpose(x, w, stride, padding, bias=b, **forms).astype(dtype)
         dx = reference.conv(y, w, shape[1:-1], stride, padding, **forms).astype(dtype)
         ours, dy = x, y
@@ -72,9 +82,7 @@ def test_groups_are_the_definition(path, shape, kernel, stride, dilation, groups
             assert untouched()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
-@pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "groups"), CASES)
+@over_cases
 def test_gradients_of_groups_are_the_definition(path, shape, kernel, stride, dilation, groups, layout, dtype):
     rng = np.random.default_rng(4)
     x = rng.integers(-3, 4, shape).astype(dtype)
@@ -82,7 +90,7 @@ def test_gradients_of_groups_are_the_definition(path, shape, kernel, stride, dil
         x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
     w = np.zeros(kernel, dtype)
     options = {"data_format": layout, "dilation_rate": dilation, "groups": groups}
-    for padding in ("same", [(1, -2), (-2, 1), (-1, 0)][: len(shape) - 2]):
+    for padding in paddings(shape):
         y = rng.integers(-3, 4, convtranspose.plan(w, stride, padding, **options).output_shape(x.shape))
         y = y.astype(dtype)
         want = reference.kernel_gradient(x, y, kernel[:-2], stride, padding, **options)
