@@ -119,20 +119,18 @@ class Task {
                 index w1, T* sums) {
     const Axis* axes = r_.blocks.axes;
     const index lanes = r_.table->lanes, pitch = r_.panel * lanes;
-    x_rows_.clear();
-    y_rows_.clear();
-    for (index n = box_.n0; n < box_.n1; ++n)
-      for (index d = begin[0]; d < end[0]; ++d)
-        for (index h = begin[1]; h < end[1]; ++h) {
-          x_rows_.push_back(x_.at(n, d, h, w0));
-          y_rows_.push_back(y_.at(n, d * axes[0].s + tap.d * axes[0].d - axes[0].lo,
-                                  h * axes[1].s + tap.h * axes[1].d - axes[1].lo,
-                                  w0 * axes[2].s + tap.w * axes[2].d - axes[2].lo));
-        }
+    const index from[kAxes] = {begin[0], begin[1], w0}, to[kAxes] = {end[0], end[1], w1};
+    const index t[kAxes] = {tap.d, tap.h, tap.w};
+    index step[kAxes], shift[kAxes];
+    for (int a = 0; a < kAxes; ++a) {
+      step[a] = axes[a].s;
+      shift[a] = t[a] * axes[a].d - axes[a].lo;
+    }
+    rows_.collect(box_, x_, y_, from, to, step, shift);
     DepthwiseGradientTile<T> tile;
-    tile.rows = index(x_rows_.size());
-    tile.x = x_rows_.data();
-    tile.y = y_rows_.data();
+    tile.rows = index(rows_.x.size());
+    tile.x = rows_.x.data();
+    tile.y = rows_.y.data();
     tile.count = w1 - w0;
     tile.x_step = x_.stride[2];
     tile.y_step = y_.stride[2] * axes[2].s;
@@ -169,7 +167,7 @@ class Task {
   T *sums_, *x_memory_, *y_memory_;
   Box box_;
   Window<T> x_, y_;
-  std::vector<const T*> x_rows_, y_rows_;
+  JoinedRows<T> rows_;
 };
 
 // Channels first, sizes that have a kernel: a plane of the inputs and one of the outputs at a time.

@@ -144,10 +144,10 @@ class Task {
     for (index n = lines.n0; n < lines.n1; ++n)
       for (index d = lines.lo[0]; d < lines.hi[0]; ++d)
         for (index h = lines.lo[1]; h < lines.hi[1]; ++h, to += width * r_.h_taps) {
-          y_rows_.clear();
+          stacked_.clear();
           for (index t = 0; t < r_.h_taps; ++t)
-            y_rows_.push_back(y_.at(n, d, h * h_axis.s + t * h_axis.d - h_axis.lo, reached.lo[2]));
-          r_.table->interleave(y_rows_.data(), r_.h_taps, width, to);
+            stacked_.push_back(y_.at(n, d, h * h_axis.s + t * h_axis.d - h_axis.lo, reached.lo[2]));
+          r_.table->interleave(stacked_.data(), r_.h_taps, width, to);
         }
     return stacked;
   }
@@ -184,32 +184,22 @@ class Task {
       step[a] = lines_of_inputs ? 1 : axes[a].s;
       shift[a] = lines_of_inputs ? 0 : origin[a] * axes[a].d - axes[a].lo;
     }
-    x_rows_.clear();
-    y_rows_.clear();
-    counts_.clear();
-    for (index n = box_.n0; n < box_.n1; ++n)
-      for (index d = begin[0]; d < end[0]; ++d)
-        for (index h = begin[1]; h < end[1] && begin[2] < end[2]; ++h) {
-          x_rows_.push_back(x_.at(n, d, h, begin[2]));
-          y_rows_.push_back(
-              y_.at(n, d * step[0] + shift[0], h * step[1] + shift[1], begin[2] * step[2] + shift[2]));
-          counts_.push_back(end[2] - begin[2]);
-        }
+    rows_.collect(box_, x_, y_, begin, end, step, shift);
   }
 
   // All tiles of the broadcast side over the collected rows.
   void multiply(GradientTile<T>& tile, index vectors, index elements, bool y_is_vector) {
-    const std::vector<const T*>& a = y_is_vector ? x_rows_ : y_rows_;
-    const std::vector<const T*>& b = y_is_vector ? y_rows_ : x_rows_;
+    const std::vector<const T*>& a = y_is_vector ? rows_.x : rows_.y;
+    const std::vector<const T*>& b = y_is_vector ? rows_.y : rows_.x;
     const index x_step = x_.stride[2], y_step = y_.stride[2] * r_.blocks.axes[2].s;
     tile.a_step = y_is_vector ? x_step : y_step;
     tile.b_step = y_is_vector ? y_step : x_step;
     tile.add = !first_block_;
     const index size = tile_size(elements, r_.table->max_elements[vectors - 1]);
-    tile.rows = index(counts_.size());
+    tile.rows = index(rows_.counts.size());
     tile.a = a.data();
     tile.b = b.data();
-    tile.count = counts_.data();
+    tile.count = rows_.counts.data();
     for (index m = 0; m < elements; m += size) {
       tile.a_offset = m;
       tile.dst_element = r_.element_places.data() + m;
@@ -221,7 +211,7 @@ class Task {
     index t[kAxes], last[kAxes];
     r_.taps_of(run, t, last);
     collect(t, last, t);
-    if (counts_.empty() && !first_block_) return;
+    if (rows_.counts.empty() && !first_block_) return;
     const index all = r_.c_in * r_.groups, lanes = r_.lanes();
     const index first = panel * r_.panel_vectors * lanes;
     const index vectors = std::min(r_.panel_vectors, ceil_div(r_.c_in - first, lanes));
@@ -257,7 +247,7 @@ class Task {
       tile.dst_offset[v] = (run * r_.length + c) * all;
     }
     collect(first, last, zero);
-    if (counts_.empty() && !first_block_) return;
+    if (rows_.counts.empty() && !first_block_) return;
     tile.dst_stride_c = all;
     tile.dst = r_.out + group * r_.c_in;
     multiply(tile, vectors, r_.c_in, true);
@@ -272,8 +262,8 @@ class Task {
   index packed_group_;
   std::vector<bool> packed_;
   Window<T> x_, y_;
-  std::vector<const T*> x_rows_, y_rows_;
-  std::vector<index> counts_;
+  JoinedRows<T> rows_;
+  std::vector<const T*> stacked_;  // rows that are interleaved to one
 };
 
 // Boxes whose windows stay in the second cache together with all that a task does with them.

@@ -93,22 +93,17 @@ class Task {
         tile.y_offset[n] += t[a] * axes[a].d * y_.stride[a];
       }
     }
-    for (int a = 0; a < kAxes; ++a) r_.blocks.joined(box_, a, first[a], last[a], begin[a], end[a]);
-    x_rows_.clear();
-    y_rows_.clear();
-    counts_.clear();
-    for (index n = box_.n0; n < box_.n1; ++n)
-      for (index d = begin[0]; d < end[0]; ++d)
-        for (index h = begin[1]; h < end[1] && begin[2] < end[2]; ++h) {
-          x_rows_.push_back(x_.at(n, d, h, begin[2]));
-          y_rows_.push_back(y_.at(n, d * axes[0].s - axes[0].lo, h * axes[1].s - axes[1].lo,
-                                  begin[2] * axes[2].s - axes[2].lo));
-          counts_.push_back(end[2] - begin[2]);
-        }
-    tile.rows = index(counts_.size());
-    tile.x = x_rows_.data();
-    tile.y = y_rows_.data();
-    tile.count = counts_.data();
+    index step[kAxes], shift[kAxes];
+    for (int a = 0; a < kAxes; ++a) {
+      r_.blocks.joined(box_, a, first[a], last[a], begin[a], end[a]);
+      step[a] = axes[a].s;
+      shift[a] = -axes[a].lo;
+    }
+    rows_.collect(box_, x_, y_, begin, end, step, shift);
+    tile.rows = index(rows_.counts.size());
+    tile.x = rows_.x.data();
+    tile.y = rows_.y.data();
+    tile.count = rows_.counts.data();
     tile.x_step = x_.stride[2];
     tile.y_step = y_.stride[2] * axes[2].s;
     tile.order = r_.order.data();
@@ -139,8 +134,7 @@ class Task {
   index group_, bundled_;
   Box box_;
   Window<T> x_, y_;
-  std::vector<const T*> x_rows_, y_rows_;
-  std::vector<index> counts_;
+  JoinedRows<T> rows_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "core.h"
 #include "schedule.h"
@@ -175,6 +176,29 @@ Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channe
       }
   return window;
 }
+
+// Rows of positions that taps join: of the inputs, and where their outputs begin.
+template <class T>
+struct JoinedRows {
+  std::vector<const T*> x, y;
+  std::vector<index> counts;
+
+  // Positions [begin, end) of the images of a box; position p belongs to output p * step + shift.
+  void collect(const Box& box, const Window<T>& inputs, const Window<T>& outputs, const index (&begin)[kAxes],
+               const index (&end)[kAxes], const index (&step)[kAxes], const index (&shift)[kAxes]) {
+    x.clear();
+    y.clear();
+    counts.clear();
+    for (index n = box.n0; n < box.n1; ++n)
+      for (index d = begin[0]; d < end[0]; ++d)
+        for (index h = begin[1]; h < end[1] && begin[2] < end[2]; ++h) {
+          x.push_back(inputs.at(n, d, h, begin[2]));
+          y.push_back(
+              outputs.at(n, d * step[0] + shift[0], h * step[1] + shift[1], begin[2] * step[2] + shift[2]));
+          counts.push_back(end[2] - begin[2]);
+        }
+  }
+};
 
 // The items of a gradient; a task gets some that follow each other.
 template <class Task, class Run>
