@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import select
 import subprocess
 import sys
@@ -194,9 +195,10 @@ def _turns(
             results[key] |= {"median": results[key]["warm"], "best": results[key]["warm"], "calls": 1}
             del live[key]
     series: dict[str, list[list[float]]] = {key: [] for key in live}
-    order = list(live)
     for turn in range(rounds):
-        for key in order[turn % len(order) :] + order[: turn % len(order)]:
+        # Another order each time: a virtual machine whose processors have idled may for a second get both
+        # halves of one core, and the next in turn pays for it.
+        for key in random.Random(turn).sample(list(live), len(live)):
             answer = _asked(live[key][0], do="time", key=key, seconds=seconds)
             if isinstance(answer, list):
                 series[key].append(answer)
