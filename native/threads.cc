@@ -75,37 +75,63 @@ int usable_cpus() {
 }
 
 // One parallel_for. Lives until the last worker has let go of it.
-struct Job {
-  TaskFunction task;
-  void* context;
-  std::int64_t tasks;
-  std::atomic<std::int64_t> next{0};
+//
+// Every thread has a share of tasks that follow each other, the same one at the next call of this size: what
+// it reads and writes is in its own caches then. Who has finished helps the others.
+class Job {
+ public:
+  Job(std::int64_t tasks, int threads, TaskFunction task, void* context)
+      : shares_(std::size_t(threads)), task_(task), context_(context) {
+    for (std::int64_t n = 0; n < threads; ++n) {
+      shares_[std::size_t(n)].next = tasks * n / threads;
+      shares_[std::size_t(n)].end = tasks * (n + 1) / threads;
+    }
+  }
+
+  // The part of one thread, which would like the share of this number.
+  void run(std::size_t wanted, ShouldStop should_stop) {
+    const std::size_t count = shares_.size();
+    std::size_t mine = wanted % count;
+    while (shares_[mine].taken.exchange(true, std::memory_order_relaxed)) mine = (mine + 1) % count;
+    auto asked = Clock::now();
+    for (std::size_t n = 0; n < count; ++n) {
+      Share& share = shares_[(mine + n) % count];
+      for (;;) {
+        if (abandoned.load(std::memory_order_relaxed)) return;
+        const std::int64_t task = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (task >= share.end) break;
+        try {
+          task_(context_, task);
+        } catch (...) {
+          std::lock_guard<std::mutex> lock(mutex);
+          if (!error) error = std::current_exception();
+          abandoned = true;
+          return;
+        }
+        if (should_stop && Clock::now() - asked > kStopInterval) {
+          if (should_stop()) abandoned = true;
+          asked = Clock::now();
+        }
+      }
+    }
+  }
+
   std::atomic<bool> abandoned{false};
   std::mutex mutex;
   std::condition_variable done;
   std::atomic<int> working{0};  // workers inside run(); changed with the mutex held
   std::exception_ptr error;
 
-  void run(ShouldStop should_stop) {
-    auto asked = Clock::now();
-    for (;;) {
-      if (abandoned.load(std::memory_order_relaxed)) return;
-      const std::int64_t n = next.fetch_add(1, std::memory_order_relaxed);
-      if (n >= tasks) return;
-      try {
-        task(context, n);
-      } catch (...) {
-        std::lock_guard<std::mutex> lock(mutex);
-        if (!error) error = std::current_exception();
-        abandoned = true;
-        return;
-      }
-      if (should_stop && Clock::now() - asked > kStopInterval) {
-        if (should_stop()) abandoned = true;
-        asked = Clock::now();
-      }
-    }
-  }
+ private:
+  struct alignas(64) Share {  // a cache line of its own
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+    std::atomic<bool> taken{false};
+  };
+
+  std::vector<Share> shares_;  // as many as threads
+  TaskFunction task_;
+  void* context_;
 };
 
 thread_local bool inside_task = false;
@@ -113,10 +139,7 @@ thread_local bool inside_task = false;
 class Pool {
  public:
   bool run(std::int64_t tasks, int threads, TaskFunction task, void* context, ShouldStop should_stop) {
-    auto job = std::make_shared<Job>();
-    job->task = task;
-    job->context = context;
-    job->tasks = tasks;
+    auto job = std::make_shared<Job>(tasks, threads, task, context);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       grow(threads - 1);
@@ -126,7 +149,7 @@ class Pool {
     for (int n = 1; n < threads; ++n) wake_.notify_one();
 
     inside_task = true;
-    job->run(should_stop);
+    job->run(0, should_stop);
     inside_task = false;
 
     {  // offers that nobody took yet are withdrawn
@@ -157,10 +180,11 @@ class Pool {
 
  private:
   void grow(int wanted) {
-    while (int(workers_.size()) < wanted) workers_.emplace_back([this] { work(); });
+    while (workers_.size() < std::size_t(wanted))
+      workers_.emplace_back([this, number = workers_.size() + 1] { work(number); });
   }
 
-  void work() {
+  void work(std::size_t number) {
     inside_task = true;
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
@@ -174,7 +198,7 @@ class Pool {
         ++job->working;
       }
       lock.unlock();
-      job->run(nullptr);
+      job->run(number, nullptr);
       {
         std::lock_guard<std::mutex> job_lock(job->mutex);
         --job->working;
@@ -239,11 +263,8 @@ bool parallel_for(std::int64_t tasks, int threads, TaskFunction task, void* cont
   if (threads < 1) threads = default_threads();
   if (threads > tasks) threads = int(tasks);
   if (threads <= 1 || inside_task) {
-    Job job;
-    job.task = task;
-    job.context = context;
-    job.tasks = tasks;
-    job.run(inside_task ? nullptr : should_stop);
+    Job job(tasks, 1, task, context);
+    job.run(0, inside_task ? nullptr : should_stop);
     if (job.error) std::rethrow_exception(job.error);
     return !job.abandoned;
   }
