@@ -196,8 +196,8 @@ def _turns(
             del live[key]
     series: dict[str, list[list[float]]] = {key: [] for key in live}
     for turn in range(rounds):
-        # Another order each time: a virtual machine whose processors have idled may for a second get both
-        # halves of one core, and the next in turn pays for it.
+        # Another order each time: a virtual machine's processors move, for tenths of a second, between cores
+        # with and without a common cache, often when they have idled, and the next in turn pays for it.
         for key in random.Random(turn).sample(list(live), len(live)):
             answer = _asked(live[key][0], do="time", key=key, seconds=seconds)
             if isinstance(answer, list):
