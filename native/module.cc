@@ -48,7 +48,7 @@ void raise_if_interrupted(bool finished) {
   if (!finished) throw nb::python_error();
 }
 
-// The three numbers of each axis of a geometry.Geometry, missing leading axes of length one.
+// The axes of a geometry.Geometry, missing leading ones of length one.
 struct Sizes {
   Axis axis[kAxes];
   int rank = 0;
@@ -56,18 +56,15 @@ struct Sizes {
 
 Sizes read_geometry(nb::handle geometry) {
   Sizes out;
-  nb::tuple axes = nb::cast<nb::tuple>(geometry.attr("axes"));
-  out.rank = int(axes.size());
-  if (out.rank < 1 || out.rank > kAxes) bad("geometry must have 1, 2 or 3 axes");
+  constexpr int kNumbers = 6;
+  nb::tuple numbers = nb::cast<nb::tuple>(geometry.attr("numbers"));
+  out.rank = int(numbers.size()) / kNumbers;
+  if (out.rank < 1 || out.rank > kAxes || int(numbers.size()) % kNumbers)
+    bad("geometry must have 1, 2 or 3 axes");
   for (int n = 0; n < out.rank; ++n) {
     Axis& a = out.axis[kAxes - out.rank + n];
-    nb::handle from = axes[n];
-    a.i = nb::cast<index>(from.attr("i"));
-    a.k = nb::cast<index>(from.attr("k"));
-    a.s = nb::cast<index>(from.attr("s"));
-    a.d = nb::cast<index>(from.attr("d"));
-    a.lo = nb::cast<index>(from.attr("lo"));
-    a.o = nb::cast<index>(from.attr("o"));
+    index* const fields[kNumbers] = {&a.i, &a.k, &a.s, &a.d, &a.lo, &a.o};
+    for (int f = 0; f < kNumbers; ++f) *fields[f] = nb::cast<index>(numbers[n * kNumbers + f]);
     if (a.i < 1 || a.k < 1 || a.s < 1 || a.d < 1 || a.o < 0 || a.i > kLimit || a.k > kLimit || a.s > kLimit ||
         a.d > kLimit || a.o > kLimit || a.lo > kLimit || a.lo < -kLimit)
       bad("geometry is out of range");

@@ -157,6 +157,9 @@ struct ProjectionMethod<T>::Task {
   }
 
   void open(T* memory) {
+    lines.reserve(std::size_t(self.shape_.k[0] * self.shape_.k[1]));
+    rows.reserve(std::size_t(self.shape_.taps()));
+    masks.reserve(std::size_t(self.shape_.taps()));
     ring = memory + plan.front;
     products = memory + plan.ring;
     source = products + plan.products;

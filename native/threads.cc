@@ -74,6 +74,22 @@ int usable_cpus() {
   return count ? int(count) : 1;
 }
 
+// Whether to stop, asked now and then.
+class Stop {
+ public:
+  explicit Stop(ShouldStop ask) : ask_(ask), asked_(Clock::now()) {}
+  bool operator()() {
+    if (!ask_ || Clock::now() - asked_ <= kStopInterval) return false;
+    const bool stop = ask_();
+    asked_ = Clock::now();
+    return stop;
+  }
+
+ private:
+  ShouldStop ask_;
+  Clock::time_point asked_;
+};
+
 // One parallel_for. Lives until the last worker has let go of it.
 //
 // Every thread has a share of tasks that follow each other, the same one at the next call of this size: what
@@ -93,7 +109,7 @@ class Job {
     const std::size_t count = shares_.size();
     std::size_t mine = wanted % count;
     while (shares_[mine].taken.exchange(true, std::memory_order_relaxed)) mine = (mine + 1) % count;
-    auto asked = Clock::now();
+    Stop stop(should_stop);
     for (std::size_t n = 0; n < count; ++n) {
       Share& share = shares_[(mine + n) % count];
       for (;;) {
@@ -108,10 +124,7 @@ class Job {
           abandoned = true;
           return;
         }
-        if (should_stop && Clock::now() - asked > kStopInterval) {
-          if (should_stop()) abandoned = true;
-          asked = Clock::now();
-        }
+        if (stop()) abandoned = true;
       }
     }
   }
@@ -263,10 +276,12 @@ bool parallel_for(std::int64_t tasks, int threads, TaskFunction task, void* cont
   if (threads < 1) threads = default_threads();
   if (threads > tasks) threads = int(tasks);
   if (threads <= 1 || inside_task) {
-    Job job(tasks, 1, task, context);
-    job.run(0, inside_task ? nullptr : should_stop);
-    if (job.error) std::rethrow_exception(job.error);
-    return !job.abandoned;
+    Stop stop(inside_task ? nullptr : should_stop);
+    for (std::int64_t n = 0; n < tasks; ++n) {
+      task(context, n);
+      if (stop()) return false;
+    }
+    return true;
   }
   return pool().run(tasks, threads, task, context, should_stop);
 }

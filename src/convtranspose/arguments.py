@@ -597,8 +597,9 @@ def output_array(
             f"out must not overlap with itself: some of its elements share memory. "
             f"Got out of shape {out.shape} with strides {out.strides} in bytes."
         )
-    if any(_share_memory(out, x) for x in inputs):
-        raise ValueError("out must not share memory with inputs, kernel or bias. Give a separate array.")
+    for x in inputs:
+        if _share_memory(out, x):
+            raise ValueError("out must not share memory with inputs, kernel or bias. Give a separate array.")
     return out
 
 

@@ -252,6 +252,12 @@ class Geometry:
     """
 
     axes: tuple[Axis, ...]
+    numbers: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """``i, k, s, d, lo, o`` of one axis after the other, for the native module: one look-up per call."""
+
+    def __post_init__(self) -> None:
+        numbers = (n for a in self.axes for n in (a.i, a.k, a.s, a.d, a.lo, a.o))
+        object.__setattr__(self, "numbers", tuple(numbers))
 
     def __iter__(self) -> Iterator[Axis]:
         return iter(self.axes)
