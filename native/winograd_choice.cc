@@ -11,6 +11,16 @@ namespace {
 // that is used once pays for the transform of its weights as well.
 constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56;
 
+// Weights that no third cache holds come from memory, which two threads wait for at this many vector
+// operations per vector, unless the products take longer. A constant: the choice, and with it the bits, must
+// not depend on the machine.
+constexpr double kFarWeight = 16, kThirdCache = 32 << 20;
+
+template <class T>
+double waiting(double weights, index lanes) {
+  return weights * double(lanes) * sizeof(T) > kThirdCache ? weights * kFarWeight : 0;
+}
+
 // Sums of few products have so little rounding that rough forms would stand out.
 constexpr index kFewProducts = 32;
 
@@ -139,7 +149,9 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
       taps += double(phase.count) * double(phase.cls->taps.size());
     best.direct_products *= taps;
   }
-  best.direct = (best.direct_products + kWeight * double(p.shape.taps())) * vectors * channels;
+  const double taps = double(p.shape.taps()) * vectors * channels;
+  best.direct =
+      std::max(best.direct_products * vectors * channels + kWeight * taps, waiting<T>(taps, p.table->lanes));
   const double weight = kWeight + (use == Use::once ? kPack : 0);
   best.cost = -1;
   double inputs = double(p.shape.c_in), outputs = double(p.shape.c_out);
@@ -159,9 +171,10 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
                             d.axis.plain_sums * h.axis.plain_sums * w.axis.plain_sums;
         const double points = d.axis.points * h.axis.points * w.axis.points -
                               d.axis.plain_points * h.axis.plain_points * w.axis.plain_points;
-        const double weights = d.axis.weights * h.axis.weights * w.axis.weights;
-        const double cost = vectors * (products * channels + sums * kOutput) +
-                            points * kInput * channels / lanes + weights * weight * vectors * channels;
+        const double weights = d.axis.weights * h.axis.weights * w.axis.weights * vectors * channels;
+        const double cost = std::max(vectors * (products * channels + sums * kOutput) +
+                                         points * kInput * channels / lanes + weights * weight,
+                                     waiting<T>(weights, p.table->lanes));
         const double tile = d.tile_points() * h.tile_points() * w.tile_points() * channels;
         const bool fits = p.shape.kind == Kind::forward || kFewestTiles * tile <= kPointShare * arrays;
         if (best.cost >= 0 && (fits == best_fits ? cost >= best.cost : best_fits)) continue;
