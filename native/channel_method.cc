@@ -13,12 +13,15 @@
 #include <mutex>
 #include <type_traits>
 
+#include "ahead.h"
 #include "method.h"
 #include "schedule.h"
 #include "winograd.h"
 
 namespace ct {
 namespace {
+
+constexpr index kStageRows = 16, kStagePiece = 1024;  // planes and positions that pass a buffer at once
 
 template <class T>
 class ChannelMethod final : public Method<T> {
@@ -71,7 +74,15 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   bool streams;            // destinations go around the caches
   bool planar;             // lines of destinations leave a buffer transposed
   index line_elements;     // of that buffer, per image
+  index largest;           // positions of a tile
+  bool looks_ahead;        // the source of the next block is fetched while one computes
+  bool stages;             // planes pass another buffer on their way to a window
   index scratch_elements;  // per thread
+
+  // Elements of the buffer that planes pass on their way to a window.
+  index staged(index positions) const {
+    return stages ? kStageRows * (std::min(positions, kStagePiece) + 64 / index(sizeof(T))) : 0;
+  }
 };
 
 template <class T>
@@ -212,7 +223,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
 
   // Which way a tile runs. Along the batch no halo is needed and taps outside of the image cost
   // nothing; along w any image size fills the tile. Non-finite weights allow no zero halo at all.
-  const index largest = packing_.table->max_positions[packing_.panels[0].vectors - 1];
+  const index largest = s.largest = packing_.table->max_positions[packing_.panels[0].vectors - 1];
   const index row = s.axis[2].phases.empty() ? 1 : s.axis[2].phases[0].count;
   const auto fill = [&](index count) {
     return double(tile_size(count, largest)) / (tile_size(count, largest) + 1.0);
@@ -280,21 +291,46 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
              s.batch_block * s.line_elements * index(sizeof(T)) <= 256 << 10;
   if (!s.planar) s.line_elements = 0;
   s.streams = worth_streaming(call.dst, packing_.dst_channels);
-  s.scratch_elements =
-      window_elements(s.block, s.batch_block) + s.batch_block * s.line_elements + s.packed_elements;
+  const auto bytes = [](const auto& array) {
+    return array.n * array.c * array.size[0] * array.size[1] * array.size[2] * index(sizeof(T));
+  };
+  // What caches hold need not be fetched; planes only where sources are the larger side, for every plane of a
+  // window is a run of its own.
+  s.stages = src.stride_c != 1 && src.stride[2] == 1;
+  s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 &&
+                  bytes(src) > 4 * l2_bytes() &&
+                  (src.stride_c == 1 || (s.stages && bytes(src) > bytes(call.dst)));
+  const index window = window_elements(s.block, s.batch_block);
+  s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements +
+                       s.staged(window_elements(s.block, 1) / spread<T>(packing_.src_channels));
   return s;
+}
+
+// Planes become channels last by way of a buffer, a few planes at a time and one after the other: the lines
+// of planes that lie powers of two apart share the sets of the caches, which hold fewer than a transpose
+// joins.
+template <class T>
+void copy_planes(const KernelTable<T>& table, const T* src, index stride_c, index count, index channels,
+                 index pitch, T* stage, T* dst) {
+  const index stage_pitch = std::min(count, kStagePiece) + 64 / index(sizeof(T));
+  for (index w = 0; w < count; w += kStagePiece)
+    for (index c = 0; c < channels; c += kStageRows) {
+      const index rows = std::min(kStageRows, channels - c), length = std::min(kStagePiece, count - w);
+      table.pad_rows(src + c * stride_c + w, stride_c, rows, 0, length, 0, stage, stage_pitch);
+      table.transpose(stage, stage_pitch, rows, length, dst + w * pitch + c, pitch);
+    }
 }
 
 template <class T>
 void copy_row(const KernelTable<T>& table, const T* src, index stride_w, index stride_c, index count,
-              index channels, index pitch, T* dst) {
+              index channels, index pitch, T* stage, T* dst) {
   if (stride_c == 1 && stride_w == channels && pitch == channels) {
     std::memcpy(dst, src, sizeof(T) * std::size_t(count * channels));
   } else if (stride_c == 1) {
     for (index w = 0; w < count; ++w)
       std::memcpy(dst + w * pitch, src + w * stride_w, sizeof(T) * std::size_t(channels));
   } else if (stride_w == 1) {
-    table.transpose(src, stride_c, channels, count, dst, pitch);
+    copy_planes(table, src, stride_c, count, channels, pitch, stage, dst);
   } else {
     for (index w = 0; w < count; ++w)
       for (index c = 0; c < channels; ++c) dst[w * pitch + c] = src[w * stride_w + c * stride_c];
@@ -327,6 +363,8 @@ struct ChannelMethod<T>::Task {
   T bias[2 * 64 / sizeof(T)];
   std::vector<index> src_offset, weight_offset;  // of the taps that meet the source
 
+  Ahead ahead;  // the window of the next block
+
   Task(const ChannelMethod& method, const Schedule& schedule, const Call<T>& given, index number)
       : self(method),
         plan(schedule),
@@ -334,6 +372,7 @@ struct ChannelMethod<T>::Task {
         packing(method.packing_),
         table(*method.packing_.table),
         channels(method.packing_.src_channels) {
+    const index following = number + workers(given.threads, schedule.tasks);
     panel_begin = number % plan.panel_runs * plan.panel_run;
     panel_end = std::min(panel_begin + plan.panel_run, index(packing.panels.size()));
     number /= plan.panel_runs;
@@ -343,6 +382,49 @@ struct ChannelMethod<T>::Task {
     images = std::min(plan.batch_block, call.src.n - image);
     src_offset.reserve(std::size_t(self.taps_));
     weight_offset.reserve(std::size_t(self.taps_));
+    if (plan.looks_ahead && following < plan.tasks) look_ahead(following);
+  }
+
+  // Notes the window of the block that this thread will probably take next.
+  void look_ahead(index number) {
+    const View<const T>& src = call.src;
+    index from[kAxes], stop[kAxes], lo[kAxes], hi[kAxes];
+    plan.take(number, from, stop);
+    for (int a = 0; a < kAxes; ++a) {
+      plan.axis[a].window(from[a], stop[a], lo[a], hi[a]);
+      lo[a] = std::max<index>(lo[a], 0);
+      hi[a] = std::max(lo[a], std::min(hi[a], plan.axis[a].src_size));
+    }
+    const bool planar = src.stride_c != 1;
+    const index height = lines_join(lo, hi) ? hi[1] - lo[1] : 1;
+    const index run = height * (hi[2] - lo[2]) * src.stride[2];
+    if (run <= 0) return;
+    const index first = number * plan.batch_block, end = std::min(first + plan.batch_block, src.n);
+    for (index n = first; n < end; ++n)
+      for (index d = lo[0]; d < hi[0]; ++d)
+        for (index c = 0; c < (planar ? channels : 1); ++c)
+          for (index h = lo[1]; h < hi[1]; h += height) {
+            const T* at = src.data + n * src.stride_n + d * src.stride[0] + h * src.stride[1] +
+                          lo[2] * src.stride[2] + c * src.stride_c;
+            ahead.add(at, at + run);
+          }
+    index steps = images * index(packing.panels.size()) * ceil_div(channels, Ahead::kChannels);
+    for (int a = 0; a < kAxes; ++a) {
+      index taps = 0;
+      for (const Phase& p : plan.axis[a].phases) {
+        index j, j_end;
+        plan.axis[a].range(p, q[a], q_stop[a], j, j_end);
+        const index count = std::max<index>(j_end - j, 0);
+        taps += index(p.cls->taps.size()) * (a == 2 ? ceil_div(count, plan.largest) : count);
+      }
+      steps *= taps;
+    }
+    ahead.share_out(steps);
+  }
+
+  // Whether the lines of a window follow each other in memory.
+  bool lines_join(const index (&lo)[kAxes], const index (&hi)[kAxes]) const {
+    return call.src.stride[1] == (hi[2] - lo[2]) * call.src.stride[2];
   }
 
   void run() {
@@ -376,12 +458,15 @@ struct ChannelMethod<T>::Task {
     const bool spread_out = plan.along_batch || step * index(sizeof(T)) % 4096 != 0;
     const bool in_place = src.stride_c == 1 && !halo && spread_out;
     const index pitch = spread<T>(channels);
-    index window = in_place ? 0 : images * pitch;
-    for (int a = 0; a < kAxes; ++a) window *= hi[a] - lo[a];
-    const index elements = window + plan.batch_block * plan.line_elements + plan.packed_elements + 64;
+    index positions = 1;  // of one image
+    for (int a = 0; a < kAxes; ++a) positions *= hi[a] - lo[a];
+    const index window = in_place ? 0 : images * positions * pitch;
+    const index elements =
+        window + plan.batch_block * plan.line_elements + plan.packed_elements + plan.staged(positions) + 64;
     T* to = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
     buffer = to + window;
     packed = buffer + plan.batch_block * plan.line_elements;
+    T* const stage = packed + plan.packed_elements;
     if (in_place) {
       source = first;
       source_n = src.stride_n;
@@ -397,15 +482,34 @@ struct ChannelMethod<T>::Task {
     const index inside_end = std::max(inside, std::min(hi[2], plan.axis[2].src_size));
     const std::size_t before = std::size_t((inside - lo[2]) * pitch);
     const std::size_t after = std::size_t((hi[2] - inside_end) * pitch);
+    // Lines without halo that follow each other are as good as one line; those that no tap reads are left
+    // out.
+    const bool join = before + after == 0 && lines_join(lo, hi);
     for (index n = 0; n < images; ++n)
-      for (index d = lo[0]; d < hi[0]; ++d)
-        for (index h = lo[1]; h < hi[1]; ++h, to += source_stride[1]) {
-          std::memset(to, 0, sizeof(T) * before);
+      for (index d = lo[0]; d < hi[0]; ++d, to += source_stride[0])
+        for (index h = lo[1], end; h < hi[1] && is_read(0, d); h = end) {
+          end = h + 1;
+          if (!is_read(1, h)) continue;
+          while (join && end < hi[1] && is_read(1, end)) ++end;
+          T* const line = to + (h - lo[1]) * source_stride[1];
+          std::memset(line, 0, sizeof(T) * before);
           copy_row(table,
                    first + n * src.stride_n + d * src.stride[0] + h * src.stride[1] + inside * src.stride[2],
-                   src.stride[2], src.stride_c, inside_end - inside, channels, pitch, to + before);
-          std::memset(to + source_stride[1] - after, 0, sizeof(T) * after);
+                   src.stride[2], src.stride_c, (end - h) * (inside_end - inside), channels, pitch, stage,
+                   line + before);
+          std::memset(line + source_stride[1] - after, 0, sizeof(T) * after);
         }
+  }
+
+  // Whether a tap reads a position of the source: those of an adjoint leave gaps where they are fewer than
+  // the stride or lie multiples of something apart.
+  bool is_read(int a, index position) const {
+    const AxisSchedule& axis = plan.axis[a];
+    if (axis.src_step == 1) return true;
+    const Phase& p = axis.phases[0];
+    for (const AxisTap& tap : p.cls->taps)
+      if ((position - axis.source(p, tap, 0)) % axis.src_step == 0) return true;
+    return false;
   }
 
   void open_panel(const Panel& next) {
@@ -516,7 +620,7 @@ struct ChannelMethod<T>::Task {
         for (index n = 0; n < images; n += size) {
           tile.src = source + n * source_n;
           tile.dst = row + jw * dst_step + n * tile.dst_stride;
-          kernels[std::min(size, images - n) - 1](tile);
+          compute(std::min(size, images - n));
         }
       }
       return;
@@ -529,7 +633,7 @@ struct ChannelMethod<T>::Task {
       for (index j = begin; j < end; j += size) {
         tile.src = source + j * tile.src_stride;
         tile.dst = row + j * dst_step;
-        kernels[std::min(size, end - j) - 1](tile);
+        compute(std::min(size, end - j));
       }
     };
     index covered0 = w0, covered1 = w1;
@@ -542,6 +646,8 @@ struct ChannelMethod<T>::Task {
       tiles(std::max(covered0, covered1), w1);
     }
   }
+
+  void compute(index positions) { ahead.call(kernels[positions - 1], tile, call.src.stride_c == 1); }
 
   // The taps of a destination that meet the source; along w halos meet all of them.
   void collect(const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index jw) {

@@ -53,6 +53,10 @@ struct ChannelTile {
   index columns;       // channels to store, at most one panel
   // Whole panels, aligned, go around the caches: for destinations that no cache would hold.
   bool streams = false;
+  // Memory that another tile will read is fetched meanwhile: so much before every few channels of a tap.
+  static constexpr index kAheadChannels = 16;
+  const char* ahead = nullptr;
+  index ahead_bytes = 0;
 };
 
 // What a micro-kernel of the group method gets: a tile of positions by one vector of channels of several

@@ -32,6 +32,8 @@ void channel_kernel(const ct::ChannelTile<T>& a) {
     for (int v = 0; v < V; ++v) acc[m][v] = load(a.bias + v * lanes);
 
   const index s = a.src_stride, channels = a.channels;
+  const char* ahead = a.ahead;
+  const index piece = a.ahead_bytes > 0 ? a.kAheadChannels : channels;
   for (index t = 0; t < a.taps; ++t) {
     // Positions in threes share a base: five pointers and two strides fit the integer registers.
     const T* p0 = a.src + a.src_offset[t];
@@ -40,19 +42,23 @@ void channel_kernel(const ct::ChannelTile<T>& a) {
     const T* p9 = p0 + 9 * s;
     const T* p12 = p0 + 12 * s;
     const T* w = a.weights + a.weight_offset[t];
-    for (index c = 0; c < channels; ++c) {
-      Vec<T> panel[V];
+    for (index c = 0; c < channels;) {
+      const index stop = channels - c < piece ? channels : c + piece;
+      for (const char* end = ahead + a.ahead_bytes; ahead < end; ahead += 64) __builtin_prefetch(ahead, 0, 2);
+      for (; c < stop; ++c) {
+        Vec<T> panel[V];
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) panel[v] = load(w + v * lanes);
-      w += V * lanes;
+        for (int v = 0; v < V; ++v) panel[v] = load(w + v * lanes);
+        w += V * lanes;
 #pragma GCC unroll 16
-      for (int m = 0; m < M; ++m) {
-        const T* base = m < 3 ? p0 : m < 6 ? p3 : m < 9 ? p6 : m < 12 ? p9 : p12;
-        const Vec<T> x = splat(base[(m % 3) * s]);
+        for (int m = 0; m < M; ++m) {
+          const T* base = m < 3 ? p0 : m < 6 ? p3 : m < 9 ? p6 : m < 12 ? p9 : p12;
+          const Vec<T> x = splat(base[(m % 3) * s]);
 #pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) acc[m][v] += x * panel[v];
+          for (int v = 0; v < V; ++v) acc[m][v] += x * panel[v];
+        }
+        ++p0, ++p3, ++p6, ++p9, ++p12;
       }
-      ++p0, ++p3, ++p6, ++p9, ++p12;
     }
   }
 
