@@ -447,6 +447,32 @@ def test_large_aligned_results_are_those_of_any_place(path, layout, dtype, width
     np.testing.assert_array_equal(out, want)
 
 
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("kernel", "padding"), [((1, 2, 2), "valid"), ((1, 1, 4), ((0, 0), (0, 0), (1, -2)))]
+)
+def test_sources_that_no_cache_holds(path, layout, kernel, padding):
+    """Tasks fetch what the next one will read, and copy no more lines than the taps read."""
+    rng = np.random.default_rng(11)
+    strides = (1, 2, 3)
+    x_shape = (2, 3, 29, 64, 32)
+    w = rng.integers(-3, 4, (*kernel, 40, 32)).astype("float32")
+    options = {"strides": strides, "padding": padding, "data_format": layout}
+    if layout == "channels_first":
+        x_shape = (2, 32, 3, 29, 64)
+    x = rng.integers(-3, 4, x_shape).astype("float32")
+    plan = convtranspose.plan(w, algorithm="direct", **options)
+    want = reference.conv_transpose(x, w, **options)
+    check_on_threads(plan, x, want)
+    y = rng.integers(-3, 4, want.shape).astype("float32")
+    assert y.nbytes > 2**22
+    sizes = x.shape[2:] if layout == "channels_first" else x.shape[1:-1]
+    back = reference.conv(y, w, sizes, **options)
+    adjoint = Plan("adjoint", w, plan.options)
+    assert "channel method" in adjoint.explain(y.shape)
+    check_on_threads(adjoint, y, back)
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_a_non_finite_gradient_stays_where_its_terms_are(path, channels, bad):
