@@ -124,7 +124,7 @@ struct GroupGradientTile {
 };
 
 // The same for one channel per group, vectors along the channels.
-//   sums[m, :] += sum over rows r, positions j of x[r, j, :] * y[r, j + m * y_tap, :]
+//   sums[l, m, :] += sum over rows r, positions j of x[r, j, :] * y[r, l * y_line + j + m * y_tap, :]
 template <class T>
 struct DepthwiseGradientTile {
   index rows, count;
@@ -133,7 +133,8 @@ struct DepthwiseGradientTile {
   index offset;  // of the first channel
   index x_step, y_step, y_tap;
   T* sums;
-  index sums_stride;
+  index sums_stride;                  // between taps
+  index y_line = 0, line_stride = 0;  // between lines of taps
 };
 
 // What a micro-kernel of the row method gets: vectors of neighbouring positions in planar memory.
@@ -299,6 +300,9 @@ struct KernelTable {
   void (*depthwise_gradient[kMaxDepthwiseVectors][kMaxDepthwiseTaps])(const DepthwiseGradientTile<T>&);
   static constexpr int kMaxDots = 4;  // destination channels of the dot method
   void (*dot[kMaxDots])(const DotTile<T>&);
+  // All lines of a square of taps at once, for sizes whose sums fit the registers.
+  int max_square_vectors[kMaxDepthwiseTaps];
+  void (*depthwise_gradient_square[kMaxDepthwiseVectors][kMaxDepthwiseTaps])(const DepthwiseGradientTile<T>&);
   int max_rows;               // of the row method
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);

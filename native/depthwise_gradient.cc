@@ -19,7 +19,8 @@ struct Run {
   bool add;
   Blocks blocks;
   index vectors, panel;  // of all channels, and of an item
-  index lines, w_taps;   // lines of taps along w
+  index lines, w_taps;   // items of a panel, and taps along w
+  index tap_lines;       // lines of taps of an item: one, or those of a square
   bool copied;
   index x_elements, y_elements;
   index items, items_per_task;
@@ -41,7 +42,7 @@ template <class T>
 class Task {
  public:
   Task(const Run<T>& run, index begin, index end) : r_(run), begin_(begin), end_(end) {
-    item_sums_ = r_.w_taps * r_.panel * r_.table->lanes;
+    item_sums_ = r_.tap_lines * line_stride();
     const index sums = (end_ - begin_) * item_sums_;
     sums_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(sums + r_.y_elements + r_.x_elements)));
     std::memset(sums_, 0, sizeof(T) * std::size_t(sums));
@@ -58,10 +59,10 @@ class Task {
         box_ = r_.blocks.box(block);
         open();
         for (index item = begin; item < end; ++item)
-          add_line(item % r_.lines, sums_ + (item - begin_) * item_sums_);
+          add_item(item % r_.lines, sums_ + (item - begin_) * item_sums_);
       }
       for (index item = begin; item < end; ++item)
-        write_line(item % r_.lines, sums_ + (item - begin_) * item_sums_);
+        write_item(item % r_.lines, sums_ + (item - begin_) * item_sums_);
       begin = end;
     }
   }
@@ -81,45 +82,66 @@ class Task {
                      y_memory_);
   }
 
-  // One line of taps: several of them at once where all meet the outputs, one by one at the ends.
-  void add_line(index line, T* sums) {
+  // The lines of taps of an item: all of them at once where all meet the outputs, one by one at the ends.
+  void add_item(index item, T* sums) {
     const Axis* axes = r_.blocks.axes;
-    const index t[2] = {line / axes[1].k, line % axes[1].k};
-    index begin[2], end[2];
-    for (int a = 0; a < 2; ++a) r_.blocks.joined(box_, a, t[a], t[a], begin[a], end[a]);
-    if (begin[0] >= end[0] || begin[1] >= end[1]) return;
-    for (index tw = 0; tw < r_.w_taps; tw += KernelTable<T>::kMaxDepthwiseTaps) {
-      const index taps = std::min<index>(KernelTable<T>::kMaxDepthwiseTaps, r_.w_taps - tw);
-      index inner = box_.lo[2], inner_end = box_.hi[2];
-      for (index m = 0; m < taps; ++m) {
-        index first, stop;
-        r_.blocks.joined(box_, 2, tw + m, tw + m, first, stop);
-        inner = std::max(inner, first);
-        inner_end = std::min(inner_end, stop);
-      }
-      inner_end = std::max(inner, inner_end);
-      const auto add = [&](index tap, index count, index w0, index w1) {
-        if (w0 < w1) add_taps({t[0], t[1], tap}, count, begin, end, w0, w1, sums);
-      };
-      add(tw, taps, inner, inner_end);
-      for (index m = 0; m < taps; ++m) {
-        index first, stop;
-        r_.blocks.joined(box_, 2, tw + m, tw + m, first, stop);
-        add(tw + m, 1, first, std::min(inner, stop));
-        add(tw + m, 1, std::max(inner_end, first), stop);
-      }
+    const index lines = r_.tap_lines, groups = axes[1].k / lines;
+    const index d = item / groups, h = item % groups * lines;
+    index begin, end;
+    joined_by_all(1, h, lines, begin, end);
+    add_lines(d, h, lines, begin, end, sums);
+    for (index n = 0; n < lines; ++n) {
+      index first, stop;
+      r_.blocks.joined(box_, 1, h + n, h + n, first, stop);
+      T* const to = sums + n * line_stride();
+      add_lines(d, h + n, 1, first, std::min(begin, stop), to);
+      add_lines(d, h + n, 1, std::max(end, first), stop, to);
     }
   }
 
-  struct Tap {
+  // Positions of the box that all of some neighbouring taps join with outputs.
+  void joined_by_all(int a, index tap, index taps, index& begin, index& end) const {
+    begin = box_.lo[a];
+    end = box_.hi[a];
+    for (index m = 0; m < taps; ++m) {
+      index first, stop;
+      r_.blocks.joined(box_, a, tap + m, tap + m, first, stop);
+      begin = std::max(begin, first);
+      end = std::min(end, stop);
+    }
+    end = std::max(begin, end);
+  }
+
+  // Lines of taps, and lines [h0, h1) of the inputs.
+  void add_lines(index d, index h, index lines, index h0, index h1, T* sums) {
+    index d0, d1;
+    r_.blocks.joined(box_, 0, d, d, d0, d1);
+    if (d0 >= d1 || h0 >= h1) return;
+    for (index tw = 0; tw < r_.w_taps; tw += KernelTable<T>::kMaxDepthwiseTaps) {
+      const index taps = std::min<index>(KernelTable<T>::kMaxDepthwiseTaps, r_.w_taps - tw);
+      index begin, end;
+      joined_by_all(2, tw, taps, begin, end);
+      add_taps({d, h, tw}, lines, taps, {d0, h0, begin}, {d1, h1, end}, sums);
+      for (index n = 0; n < lines; ++n)
+        for (index m = 0; m < taps; ++m) {
+          index first, stop;
+          r_.blocks.joined(box_, 2, tw + m, tw + m, first, stop);
+          T* const to = sums + n * line_stride();
+          add_taps({d, h + n, tw + m}, 1, 1, {d0, h0, first}, {d1, h1, std::min(begin, stop)}, to);
+          add_taps({d, h + n, tw + m}, 1, 1, {d0, h0, std::max(end, first)}, {d1, h1, stop}, to);
+        }
+    }
+  }
+
+  struct Place {
     index d, h, w;
   };
 
-  void add_taps(const Tap& tap, index taps, const index (&begin)[2], const index (&end)[2], index w0,
-                index w1, T* sums) {
+  void add_taps(const Place& tap, index lines, index taps, const Place& begin, const Place& end, T* sums) {
+    if (begin.w >= end.w) return;
     const Axis* axes = r_.blocks.axes;
     const index lanes = r_.table->lanes, pitch = r_.panel * lanes;
-    const index from[kAxes] = {begin[0], begin[1], w0}, to[kAxes] = {end[0], end[1], w1};
+    const index from[kAxes] = {begin.d, begin.h, begin.w}, to[kAxes] = {end.d, end.h, end.w};
     const index t[kAxes] = {tap.d, tap.h, tap.w};
     index step[kAxes], shift[kAxes];
     for (int a = 0; a < kAxes; ++a) {
@@ -131,11 +153,14 @@ class Task {
     tile.rows = index(rows_.x.size());
     tile.x = rows_.x.data();
     tile.y = rows_.y.data();
-    tile.count = w1 - w0;
+    tile.count = end.w - begin.w;
     tile.x_step = x_.stride[2];
     tile.y_step = y_.stride[2] * axes[2].s;
     tile.y_tap = y_.stride[2] * axes[2].d;
+    tile.y_line = y_.stride[1] * axes[1].d;
     tile.sums_stride = pitch;
+    tile.line_stride = line_stride();
+    const auto& kernel = lines > 1 ? r_.table->depthwise_gradient_square : r_.table->depthwise_gradient;
     const index origin = r_.first_channel(vector_);
     for (index v = 0; v < vectors_;) {
       tile.offset = r_.first_channel(vector_ + v) - origin;
@@ -143,18 +168,21 @@ class Task {
       // Those that lie side by side go together.
       index some = vectors_ - v;
       while (r_.first_channel(vector_ + v + some - 1) - origin != tile.offset + (some - 1) * lanes) --some;
-      r_.table->depthwise_gradient[some - 1][taps - 1](tile);
+      kernel[some - 1][taps - 1](tile);
       v += some;
     }
   }
 
-  void write_line(index line, const T* sums) const {
+  index line_stride() const { return r_.w_taps * r_.panel * r_.table->lanes; }
+
+  void write_item(index item, const T* sums) const {
     const index lanes = r_.table->lanes;
-    for (index t = 0; t < r_.w_taps; ++t)
+    const index taps = r_.tap_lines * r_.w_taps;
+    for (index t = 0; t < taps; ++t)
       for (index v = 0; v < r_.panel; ++v, sums += lanes) {
         if (v >= vectors_) continue;
         const index begin = (vector_ + v) * lanes, first = r_.first_channel(vector_ + v);
-        T* const to = r_.out + (line * r_.w_taps + t) * r_.x.c + begin;
+        T* const to = r_.out + (item * taps + t) * r_.x.c + begin;
         const index count = r_.end_channel(vector_ + v) - begin;
         for (index c = 0; c < count; ++c) to[c] = (r_.add ? to[c] : T(0)) + sums[begin - first + c];
       }
@@ -260,9 +288,15 @@ bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T
   r.add = add;
   const index lanes = r.table->lanes;
   r.vectors = ceil_div(x.c, lanes);
-  r.panel = tile_size(r.vectors, r.table->max_depthwise_vectors);
-  r.lines = axes[0].k * axes[1].k;
   r.w_taps = axes[2].k;
+  // Items that have a whole square of taps read the arrays once.
+  const bool square = axes[1].k == r.w_taps && r.w_taps > 1 &&
+                      r.w_taps <= KernelTable<T>::kMaxDepthwiseTaps &&
+                      table.max_square_vectors[r.w_taps - 1] > 0;
+  r.tap_lines = square ? r.w_taps : 1;
+  r.panel =
+      tile_size(r.vectors, square ? table.max_square_vectors[r.w_taps - 1] : table.max_depthwise_vectors);
+  r.lines = axes[0].k * axes[1].k / r.tap_lines;
   r.copied = x.stride_c != 1 || y.stride_c != 1 || x.c < lanes;
 
   // A box stays in the second cache while all taps pass over it.
@@ -273,7 +307,10 @@ bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T
   }
   r.x_elements = r.copied ? r.blocks.x_positions() * pitch : 0;
   r.y_elements = r.copied ? r.blocks.y_positions(kNoPadding) * pitch : 0;
-  r.items = ceil_div(r.vectors, r.panel) * r.lines;
+  // Panels may be cut further, because blocks do not depend on it.
+  const auto panels = [&] { return ceil_div(r.vectors, r.panel); };
+  while (!r.copied && r.panel > 1 && panels() * r.lines < threads) r.panel = ceil_div(r.panel, 2);
+  r.items = panels() * r.lines;
   // Tasks that copy share out panels first: each panel is copied by as few of them as possible.
   r.items_per_task = ceil_div(r.items, std::min<index>(r.items, r.copied ? threads : 4 * threads));
   return run_items<Task<T>>(r, threads, should_stop);

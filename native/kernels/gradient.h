@@ -74,34 +74,53 @@ void gradient_kernel(const ct::GradientTile<T>& g) {
     }
 }
 
-// One channel per group: sums of element-wise products, vectors along the channels.
-template <class T, int M, int V>
+// One channel per group: sums of element-wise products, vectors along the channels. L lines of M taps.
+template <class T, int M, int V, int L = 1>
 void depthwise_gradient_kernel(const ct::DepthwiseGradientTile<T>& g) {
   constexpr int lanes = Simd<T>::lanes;
-  Vec<T> acc[M][V];
+  Vec<T> acc[L][M][V];
+  T* const sums = g.sums;
 #pragma GCC unroll 4
-  for (int m = 0; m < M; ++m)
+  for (int l = 0; l < L; ++l)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[m][v] = load(g.sums + m * g.sums_stride + v * lanes);
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v)
+        acc[l][m][v] = load(sums + l * g.line_stride + m * g.sums_stride + v * lanes);
   const ct::index x_step = g.x_step, y_step = g.y_step, tap = g.y_tap;
   for (ct::index r = 0; r < g.rows; ++r) {
     const T* x = g.x[r] + g.offset;
-    const T* y = g.y[r] + g.offset;
+    const T* y[L];
+#pragma GCC unroll 4
+    for (int l = 0; l < L; ++l) y[l] = g.y[r] + g.offset + l * g.y_line;
     for (ct::index j = g.count; j > 0; --j) {
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
         const Vec<T> row = load(x + v * lanes);
 #pragma GCC unroll 4
-        for (int m = 0; m < M; ++m) acc[m][v] += row * load(y + m * tap + v * lanes);
+        for (int l = 0; l < L; ++l)
+#pragma GCC unroll 4
+          for (int m = 0; m < M; ++m) acc[l][m][v] += row * load(y[l] + m * tap + v * lanes);
       }
       x += x_step;
-      y += y_step;
+#pragma GCC unroll 4
+      for (int l = 0; l < L; ++l) y[l] += y_step;
     }
   }
 #pragma GCC unroll 4
-  for (int m = 0; m < M; ++m)
+  for (int l = 0; l < L; ++l)
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) store(g.sums + m * g.sums_stride + v * lanes, acc[m][v]);
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v)
+        store(sums + l * g.line_stride + m * g.sums_stride + v * lanes, acc[l][m][v]);
+}
+
+// Vectors whose sums over a square of taps fit the registers; single ones would use too little of the lines
+// of memory that they read.
+constexpr int depthwise_square_vectors(int taps) {
+  const int fit = (kRegisters == 32 ? 20 : 10) / (taps * taps);
+  return fit < 2 ? 0 : fit > 4 ? 4 : fit;
 }
 
 }  // namespace

@@ -89,6 +89,17 @@ void add_depthwise_gradients(KernelTable<T>& t) {
   if constexpr (N > 0) add_depthwise_gradients<T, N - 1>(t);
 }
 
+template <class T, int K = 4>
+void add_depthwise_squares(KernelTable<T>& t) {
+  constexpr int vectors = depthwise_square_vectors(K);
+  t.max_square_vectors[K - 1] = vectors;
+  if constexpr (vectors > 0) t.depthwise_gradient_square[0][K - 1] = depthwise_gradient_kernel<T, K, 1, K>;
+  if constexpr (vectors > 1) t.depthwise_gradient_square[1][K - 1] = depthwise_gradient_kernel<T, K, 2, K>;
+  if constexpr (vectors > 2) t.depthwise_gradient_square[2][K - 1] = depthwise_gradient_kernel<T, K, 3, K>;
+  if constexpr (vectors > 3) t.depthwise_gradient_square[3][K - 1] = depthwise_gradient_kernel<T, K, 4, K>;
+  if constexpr (K > 2) add_depthwise_squares<T, K - 1>(t);
+}
+
 template <class T, int K, int S>
 DepthwiseKernel<T> depthwise() {
   DepthwiseKernel<T> out = {K, S, {depthwise_last<T, K, S, true>, depthwise_last<T, K, S, false>}, {}, {}};
@@ -148,6 +159,7 @@ KernelTable<T> make() {
   t.max_depthwise_vectors = kDepthwiseVectors;
   add_depthwise_gradients<T>(t);
   t.dot[0] = dot_kernel<T, 1>;
+  add_depthwise_squares<T>(t);
   t.dot[1] = dot_kernel<T, 2>;
   t.dot[2] = dot_kernel<T, 3>;
   t.dot[3] = dot_kernel<T, 4>;
