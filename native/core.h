@@ -212,7 +212,7 @@ struct DepthwiseRun {
   DepthwiseAxis w;
   DepthwiseAxis h;  // for kernels of whole planes: a line is a plane then, its rows are planes too
   index channel_begin, channel_end, channels;
-  bool streams;  // destinations, channels last, go around the caches
+  bool streams;  // destinations go around the caches
 };
 
 // A plane of the inputs and one of the outputs, whose products are summed by tap; axes as of the adjoint,
@@ -230,8 +230,10 @@ struct DepthwisePlane {
 template <class T>
 struct DepthwiseKernel {
   index kernel_size, stride;
-  void (*last[2])(const DepthwiseRun<T>&);   // forward, adjoint
-  void (*plane[2])(const DepthwiseRun<T>&);  // or null
+  void (*last[2])(const DepthwiseRun<T>&);  // forward, adjoint
+  // Or null. Forward the second is for crops that are no multiple of the stride; both count their crop from
+  // the next multiple on.
+  void (*plane[2][2])(const DepthwiseRun<T>&);
   void (*plane_gradient)(const DepthwisePlane<T>&);
 };
 
@@ -298,11 +300,11 @@ struct KernelTable {
   static constexpr int kMaxDepthwiseVectors = 4, kMaxDepthwiseTaps = 4;
   int max_depthwise_vectors;
   void (*depthwise_gradient[kMaxDepthwiseVectors][kMaxDepthwiseTaps])(const DepthwiseGradientTile<T>&);
-  static constexpr int kMaxDots = 4;  // destination channels of the dot method
-  void (*dot[kMaxDots])(const DotTile<T>&);
   // All lines of a square of taps at once, for sizes whose sums fit the registers.
   int max_square_vectors[kMaxDepthwiseTaps];
   void (*depthwise_gradient_square[kMaxDepthwiseVectors][kMaxDepthwiseTaps])(const DepthwiseGradientTile<T>&);
+  static constexpr int kMaxDots = 4;  // destination channels of the dot method
+  void (*dot[kMaxDots])(const DotTile<T>&);
   int max_rows;               // of the row method
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);

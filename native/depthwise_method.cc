@@ -30,6 +30,7 @@ class DepthwiseMethod final : public Method<T> {
     std::vector<DepthwiseLine> lines;
     std::vector<DepthwiseRow> rows;
     DepthwiseRun<T> run;
+    void (*kernel)(const DepthwiseRun<T>&);
     bool cut_rows;
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
@@ -40,6 +41,13 @@ class DepthwiseMethod final : public Method<T> {
   Schedule schedule(const Call<T>& call) const;
   void add_lines(const Call<T>& call, Schedule& plan) const;
   DepthwiseAxis columns(const Call<T>& call) const;
+  // Taps before the first one that would make the crop a multiple of the stride: the kernels of planes that
+  // write several phases begin their vectors where the rows begin.
+  index missing_taps(const Call<T>& call) const {
+    if (!square_ || shape_.kind == Kind::adjoint) return 0;
+    const Axis& axis = call.axes[2];
+    return -floor_div(-axis.lo, axis.s) * axis.s - axis.lo;
+  }
   DepthwiseAxis rows(const Call<T>& call) const;
   // Where the weights of a plane of a group begin: a kernel has its outputs apart and its inputs side by
   // side.
@@ -55,7 +63,7 @@ class DepthwiseMethod final : public Method<T> {
   const Path& path_;
   const KernelTable<T>& table_;
   void (*kernel_)(const DepthwiseRun<T>&);
-  bool square_ = false;  // the kernel takes planes, not lines
+  const DepthwiseKernel<T>* square_ = nullptr;  // whose kernels take planes, not lines
   std::vector<AxisClass> classes_[kAxes];
   std::vector<DepthwiseTap> taps_;  // along w, by phase
   std::vector<index> phase_taps_;
@@ -83,17 +91,14 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
   phase_taps_.push_back(index(taps_.size()));
   std::fill_n(no_bias_.data(), shape.groups * shape.dst_channels(), T(0));
   const int kind = forward ? 0 : 1;
-  const DepthwiseKernel<T>* known = nullptr;
-  for (const DepthwiseKernel<T>& k : table_.depthwise)
-    if (k.kernel_size == shape.k[2] && k.stride == shape.s[2] && shape.d[2] == 1) known = &k;
   if (shape.channels_first) {
     const index all = shape.groups * planes_;
     table_.transpose(kernel, all, shape.taps(), all, weights_.data(), shape.taps());
-    square_ = known && known->plane[kind] && shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] &&
-              shape.d[1] == 1;
-    kernel_ = square_ ? known->plane[kind] : table_.depthwise_first[shape.s[2] / 2][kind];
+    square_ = plane_kernel(table_, shape);
+    kernel_ = table_.depthwise_first[shape.s[2] / 2][kind];
   } else {
     std::copy_n(kernel, shape.taps() * shape.groups, weights_.data());
+    const DepthwiseKernel<T>* known = line_kernel(table_, shape);
     if (known && shape.groups >= table_.lanes) kernel_ = known->last[kind];
   }
 }
@@ -149,7 +154,11 @@ DepthwiseAxis DepthwiseMethod<T>::columns(const Call<T>& call) const {
     low = std::min(low, tap.column);
     high = std::max(high, tap.column);
   }
-  const Axis& axis = call.axes[2];
+  Axis axis = call.axes[2];
+  if (const index missing = missing_taps(call)) {
+    axis.lo += missing;
+    low = -((shape_.k[2] + missing - 1) / axis.s);
+  }
   // The planes' adjoint loads whole groups of a stride.
   if (shape_.kind == Kind::adjoint && shape_.channels_first) high = ceil_div(high + 1, axis.s) * axis.s - 1;
   return depthwise_axis(shape_.kind, axis, low, high, call.src.stride[2], call.dst.stride[2]);
@@ -169,13 +178,17 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.run.rows = s.rows.data();
   s.run.taps = taps_.data();
   s.run.phase_taps = phase_taps_.data();
+  s.kernel = square_ ? square_->plane[shape_.kind == Kind::adjoint][missing_taps(call) > 0] : kernel_;
   s.run.kernel_size = shape_.k[2];
   s.run.dilation = shape_.d[2];
   s.run.w = columns(call);
   s.run.h = rows(call);
   s.run.channels = s.run.channel_end = shape_.groups;
   s.run.channel_begin = 0;
-  s.run.streams = !shape_.channels_first && worth_streaming(call.dst, shape_.groups, 12);
+  // Planes are written row by row of several, which costs more than lines of channels where they enter the
+  // caches.
+  s.run.streams = shape_.channels_first ? square_ && worth_streaming(call.dst, table_.lanes, 8)
+                                        : worth_streaming(call.dst, shape_.groups, 12);
 
   // What a task may be a part of: lines, or the rows of a single plane.
   s.cut_rows = square_ && s.lines.size() == 1;
@@ -232,7 +245,7 @@ void DepthwiseMethod<T>::run_images(const Schedule& plan, const Call<T>& call, i
     for (index q = plan.run.w.begin; q < plan.run.w.end; q += plan.block_width) {
       run.w.begin = q;
       run.w.end = std::min(q + plan.block_width, plan.run.w.end);
-      kernel_(run);
+      plan.kernel(run);
     }
   }
 }
@@ -248,7 +261,7 @@ void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, i
     run.dst = call.dst.data + image * call.dst.stride_n + c * call.dst.stride_c;
     run.weights = weights_.data() + weights_of(group, c % shape.dst_channels());
     run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
-    kernel_(run);
+    plan.kernel(run);
   }
 }
 

@@ -98,6 +98,19 @@ template <class T>
 std::unique_ptr<Method<T>> make_row_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>
 std::unique_ptr<Method<T>> make_projection_method(const Shape& shape, const T* kernel, const Path& path);
+// The depthwise kernels made for a size and stride along w, or null; and those that take whole planes.
+template <class T>
+const DepthwiseKernel<T>* line_kernel(const KernelTable<T>& table, const Shape& shape) {
+  for (const DepthwiseKernel<T>& k : table.depthwise)
+    if (k.kernel_size == shape.k[2] && k.stride == shape.s[2] && shape.d[2] == 1) return &k;
+  return nullptr;
+}
+template <class T>
+const DepthwiseKernel<T>* plane_kernel(const KernelTable<T>& table, const Shape& shape) {
+  const DepthwiseKernel<T>* known = line_kernel(table, shape);
+  const bool square = shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] && shape.d[1] == 1;
+  return known && known->plane[0][0] && square ? known : nullptr;
+}
 template <class T>
 std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* kernel, const Path& path);
 // Whether several groups fill a vector, the path can bring every lane its source, and that pays.

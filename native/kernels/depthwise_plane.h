@@ -7,12 +7,15 @@
 
 namespace {
 
-// What a tile of one column of tiles loads and stores.
-template <class T, int K, int S, bool Forward>
+// What a tile of one column of tiles loads and stores. P taps that do not exist stand before the first one of
+// a line: they move the vectors of destinations to where rows begin, for any crop.
+template <class T, int K, int S, bool Forward, int P>
 struct TileColumn {
   static constexpr int lanes = Simd<T>::lanes, phases = Forward ? S : 1, step = Forward ? 1 : S;
-  static constexpr int groups = (K + S - 1) / S;  // of taps: one per phase of the destinations or the sources
+  // Groups of taps: one per phase of the destinations or the sources.
+  static constexpr int groups = (K + P + S - 1) / S;
   Part<T> loaded[groups * step], stored[phases];
+  bool whole[phases];
 
   // Of load n, relative to the tile's first source.
   static constexpr int offset(int n) { return (Forward ? -1 : S) * (n / step) + n % step * lanes; }
@@ -20,19 +23,41 @@ struct TileColumn {
   void set(const ct::DepthwiseRun<T>& a, ct::index q) {
     for (int n = 0; n < groups * step; ++n)
       loaded[n] = inside<T>(q * step + a.w.src_first + offset(n), a.w.src_size);
-    for (int n = 0; n < phases; ++n)
-      stored[n] = inside<T>(q * phases + a.w.dst_first + n * lanes, a.w.dst_size);
+    for (int n = 0; n < phases; ++n) {
+      const ct::index at = q * phases + a.w.dst_first + n * lanes;
+      stored[n] = inside<T>(at, a.w.dst_size);
+      whole[n] = at >= 0 && at + lanes <= a.w.dst_size;
+    }
   }
 };
 
+// With two phases the lanes of sources and sums are in the order of halves: the phases meet by shuffles
+// inside of the pieces of a vector then, which run beside the products where others take their place.
+template <class T, int S, bool Forward>
+inline void to_lanes(Vec<T> (&v)[Forward ? 1 : S]) {
+  if constexpr (!Forward)
+    split_phases<T, S>(v);
+  else if constexpr (S == 2)
+    v[0] = to_halves<T>(v[0]);
+}
+template <class T, int Phases>
+inline void from_lanes(Vec<T> (&v)[Phases]) {
+  if constexpr (Phases == 2) {
+    const Vec<T> a = v[0], b = v[1];
+    v[0] = zip_halves<T, 0>(a, b);
+    v[1] = zip_halves<T, 1>(a, b);
+  }
+}
+
 // One vector of neighbouring q by H rows of q, with all phases of both axes. At an edge, vectors are loaded
 // and stored in part, and rows outside are zeros.
-template <class T, int K, int S, bool Forward, int H, bool EdgeColumn, bool EdgeRow>
+template <class T, int K, int S, bool Forward, int P, int H, bool EdgeColumn, bool EdgeRow>
 inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q_h,
-                                 ct::index q, const TileColumn<T, K, S, Forward>& column) {
-  using Column = TileColumn<T, K, S, Forward>;
+                                 ct::index q, const TileColumn<T, K, S, Forward, P>& column) {
+  static_assert(S <= 2 && (Forward || P == 0));
+  using Column = TileColumn<T, K, S, Forward, P>;
   constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step, groups = Column::groups;
-  constexpr int window = Forward ? groups : K, rows = (H - 1) * step + window;
+  constexpr int window = Forward ? (K + S - 1) / S : K, rows = (H - 1) * step + window;
   // Weights that find room beside the sums stay there.
   constexpr bool kept = K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
   static const T zeros[K * S + step * lanes] = {};
@@ -59,7 +84,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
     for (int m = 0; m < rows; ++m) {
       const int row = Forward ? rows - 1 - m : m;  // ascending taps
       const bool outside = EdgeRow && (top + row < 0 || top + row >= src_rows);
-      const T* x = outside ? zeros + (Forward ? K : 0) : plane + row * src_pitch;
+      const T* x = outside ? zeros + (Forward ? groups : 0) : plane + row * src_pitch;
 #pragma GCC unroll 8
       for (int j = 0; j < groups; ++j) {
         Vec<T> source[step];
@@ -69,13 +94,13 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
           source[r] =
               EdgeColumn ? load(x + Column::offset(n), column.loaded[n]) : load(x + Column::offset(n));
         }
-        split_phases<T, step>(source);
+        to_lanes<T, S, Forward>(source);
 #pragma GCC unroll 8
         for (int r = 0; r < step; ++r) hold(source[r]);
 #pragma GCC unroll 8
         for (int r = 0; r < S; ++r) {
-          const int tw = j * S + r;
-          if (tw >= K) break;
+          const int tw = j * S + r - P;
+          if (tw < 0 || tw >= K) continue;
 #pragma GCC unroll 16
           for (int i = 0; i < H * phases; ++i) {
             const int th = Forward ? (i / S + window - 1 - row) * S + i % S : row - i * S;
@@ -93,11 +118,13 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 #pragma GCC unroll 16
   for (int i = 0; i < H * phases; ++i, dst += dst_pitch) {
     if (EdgeRow && (first + i < 0 || i >= rows_left)) continue;
-    join_phases<T, phases>(acc[i]);
+    from_lanes<T, phases>(acc[i]);
 #pragma GCC unroll 8
     for (int r = 0; r < phases; ++r)
-      if constexpr (EdgeColumn)
+      if (EdgeColumn && !column.whole[r])
         store(dst + r * lanes, acc[i][r], column.stored[r]);
+      else if (kVectorBytes == 64 && Forward && a.streams)
+        stream(dst + r * lanes, acc[i][r]);
       else
         store(dst + r * lanes, acc[i][r]);
   }
@@ -110,10 +137,10 @@ constexpr int depthwise_rows(int kernel_size, int stride, bool forward) {
   return !forward ? 4 : kernel_size <= 4 ? 3 : 2;
 }
 
-template <class T, int K, int S, bool Forward>
+template <class T, int K, int S, bool Forward, int P = 0>
 void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(K, S, Forward);
-  TileColumn<T, K, S, Forward> column = {};
+  TileColumn<T, K, S, Forward, P> column = {};
   ct::index known = a.w.begin - 1;
   for (ct::index n = 0; n < a.line_count; ++n)
     for (ct::index q_h = a.h.begin; q_h < a.h.end; q_h += H) {
@@ -121,14 +148,14 @@ void depthwise_plane(const ct::DepthwiseRun<T>& a) {
       for (ct::index q = a.w.begin; q < a.w.end; q += lanes) {
         const bool inner_column = q >= a.w.inner_begin && q + lanes <= a.w.inner_end;
         if (inner_rows && inner_column) {
-          depthwise_plane_tile<T, K, S, Forward, H, false, false>(a, a.lines[n], q_h, q, column);
+          depthwise_plane_tile<T, K, S, Forward, P, H, false, false>(a, a.lines[n], q_h, q, column);
           continue;
         }
         if (q != known) column.set(a, known = q);
         if (inner_rows)
-          depthwise_plane_tile<T, K, S, Forward, H, true, false>(a, a.lines[n], q_h, q, column);
+          depthwise_plane_tile<T, K, S, Forward, P, H, true, false>(a, a.lines[n], q_h, q, column);
         else
-          depthwise_plane_tile<T, K, S, Forward, H, true, true>(a, a.lines[n], q_h, q, column);
+          depthwise_plane_tile<T, K, S, Forward, P, H, true, true>(a, a.lines[n], q_h, q, column);
       }
     }
 }

@@ -104,8 +104,9 @@ template <class T, int K, int S>
 DepthwiseKernel<T> depthwise() {
   DepthwiseKernel<T> out = {K, S, {depthwise_last<T, K, S, true>, depthwise_last<T, K, S, false>}, {}, {}};
   if constexpr (S < 4) {
-    out.plane[0] = depthwise_plane<T, K, S, true>;
-    out.plane[1] = depthwise_plane<T, K, S, false>;
+    out.plane[0][0] = depthwise_plane<T, K, S, true, 0>;
+    out.plane[0][1] = depthwise_plane<T, K, S, true, S - 1>;
+    out.plane[1][0] = out.plane[1][1] = depthwise_plane<T, K, S, false, 0>;
     out.plane_gradient = depthwise_plane_gradient<T, K, S>;
   }
   return out;
@@ -158,8 +159,8 @@ KernelTable<T> make() {
   add_gradients<T>(t);
   t.max_depthwise_vectors = kDepthwiseVectors;
   add_depthwise_gradients<T>(t);
-  t.dot[0] = dot_kernel<T, 1>;
   add_depthwise_squares<T>(t);
+  t.dot[0] = dot_kernel<T, 1>;
   t.dot[1] = dot_kernel<T, 2>;
   t.dot[2] = dot_kernel<T, 3>;
   t.dot[3] = dot_kernel<T, 4>;

@@ -222,4 +222,25 @@ inline Vec<T> odd(Vec<T> a, Vec<T> b) {
   return pick<T>(a, b, [](int n) { return 2 * n + 1; });
 }
 
+// Numbers in the order of halves: every piece of 16 bytes has neighbours of the first half of a vector, then
+// of the second. Two such vectors meet number by number without leaving their pieces.
+template <class T>
+constexpr int kPiece = 16 / int(sizeof(T));
+template <class T>
+constexpr int half_order(int n) {
+  return n / kPiece<T> * (kPiece<T> / 2) + n % (kPiece<T> / 2) +
+         n % kPiece<T> / (kPiece<T> / 2) * (Simd<T>::lanes / 2);
+}
+template <class T>
+inline Vec<T> to_halves(Vec<T> v) {
+  return pick<T>(v, v, [](int n) { return half_order<T>(n); });
+}
+template <class T, int Half>
+inline Vec<T> zip_halves(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) {
+    const int at = n % kPiece<T> / 2 + Half * (kPiece<T> / 2);
+    return n / kPiece<T> * kPiece<T> + at + n % 2 * Simd<T>::lanes;
+  });
+}
+
 }  // namespace

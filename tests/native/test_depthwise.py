@@ -121,6 +121,35 @@ def test_one_channel_on_one_side(path, kernel, strides, inputs, outputs, layout)
     np.testing.assert_allclose(adjoint(apart), back, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 1), (3, 2), (4, 2), (5, 1), (5, 2)])
+def test_one_source_plane_gives_every_output(path, kernel, stride):
+    rng = np.random.default_rng(kernel)
+    layer = {"strides": stride, "data_format": "channels_first"}
+    for outputs, height, width in ((5, 7, 43), (1, 11, 16), (19, 2, 5)):
+        x = rng.integers(-3, 4, (2, 1, height, width)).astype("float32")
+        w = rng.integers(-3, 4, (kernel, kernel, outputs, 1)).astype("float32")
+        b = rng.integers(-3, 4, outputs).astype("float32")
+        for padding in ("valid", "same", ((0, 1), (1, 0)), ((2, 1), (1, 2)), ((-3, -2), (-5, -4))):
+            plan = convtranspose.plan(w, bias=b, padding=padding, **layer)
+            assert "depthwise method" in plan.explain(x.shape)
+            y = reference.conv_transpose(x, w, padding=padding, **layer) + b.reshape(-1, 1, 1)
+            out, marks = marked(y.shape, "float32")
+            plan(x, out=out, threads=3)
+            np.testing.assert_array_equal(out, y, err_msg=f"{padding}, {outputs} outputs")
+            assert all((mark == 7.25).all() for mark in marks)
+
+    w = rng.standard_normal((kernel, kernel, 7, 1)).astype("float32")
+    x = rng.standard_normal((2, 1, 29, 37)).astype("float32")
+    plan = convtranspose.plan(w, padding="same", **layer)
+    one = plan(x, threads=1)
+    assert plan(x, threads=5).tobytes() == one.tobytes()
+    assert np.concatenate([plan(x[:1]), plan(x[1:])]).tobytes() == one.tobytes()
+    for crop in (1, 2):  # the terms of a sample do not depend on where its line begins
+        cut = convtranspose.plan(w, padding=((crop, crop),) * 2, **layer)(x)
+        full = convtranspose.plan(w, padding="valid", **layer)(x)
+        assert cut.tobytes() == full[..., crop:-crop, crop:-crop].tobytes()
+
+
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("channels", [3, 35])
 @pytest.mark.parametrize(("kernel", "strides", "dilation"), KERNELS)
@@ -225,3 +254,21 @@ def test_results_beyond_the_caches_are_those_of_any_place(path):
     assert out.nbytes > 12 * 2**20
     elsewhere = np.empty(out.size + 1, "float32")[1:].reshape(out.shape)
     np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), out)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "width"), [(5, 2, 96), (3, 1, 192)])
+def test_planes_beyond_the_caches_are_those_of_any_place(path, kernel, stride, width):
+    rng = np.random.default_rng(4)
+    x = rng.integers(-3, 4, (1, 1, 192 // stride, width)).astype("float32")
+    w = rng.integers(-3, 4, (kernel, kernel, 64, 1)).astype("float32")
+    plan = convtranspose.plan(w, stride, "same", data_format="channels_first")
+    shape = plan.output_shape(x.shape)
+    memory = np.empty(int(np.prod(shape)) + 17, "float32")
+    start = -memory.ctypes.data % 64 // 4
+    assert memory.nbytes > 8 * 2**20
+    aligned = memory[start : start + int(np.prod(shape))].reshape(shape)
+    plan(x, out=aligned)
+    elsewhere = np.empty(aligned.size + 17, "float32")[start + 1 : start + 1 + aligned.size].reshape(shape)
+    np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), aligned)
+    few = reference.conv_transpose(x, w[:, :, :3], stride, "same", data_format="channels_first")
+    np.testing.assert_array_equal(aligned[:, :3], few)
