@@ -22,6 +22,8 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
   const ct::index to = q * phases + a.w.dst_first;
   const ct::index dst_stride = a.w.dst_stride;
   const bool streams = kVectorBytes == 64 && a.streams;
+  // Rows of several planes are more streams than the processor follows: they fetch what the next tile needs.
+  const bool fetches = !Forward && !Edge && line.count > K;
   T* const dst = a.dst + line.dst + to * dst_stride;
   for (ct::index c = a.channel_begin; c < a.channel_end; c += lanes) {
     // The last vector ends at the last channel; what it shares with its neighbour is the same twice.
@@ -36,6 +38,10 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
     for (ct::index n = 0; n < line.count; ++n, ++row) {
       const T* x = a.src + row->src + first * a.w.src_stride + c;
       const T* w = a.weights + row->weights + c;
+      if (fetches) {
+#pragma GCC unroll 40
+        for (int j = columns; j < columns + M * step; ++j) __builtin_prefetch(x + j * a.w.src_stride, 0, 2);
+      }
       Vec<T> source[columns];
 #pragma GCC unroll 40
       for (int j = 0; j < columns; ++j) {
