@@ -54,10 +54,77 @@ void transpose_small(const T* src, ct::index src_stride, ct::index rows, ct::ind
     }
 }
 
+// N vectors of a0 b0 c0 ... a1 b1 c1 ... become N vectors a, b, c, ...
+template <class T, int N>
+inline void split_vectors(Vec<T> (&v)[N]) {
+  constexpr int lanes = Simd<T>::lanes;
+  if constexpr (N % 2 == 0) {
+    Vec<T> evens[N / 2], odds[N / 2];
+#pragma GCC unroll 4
+    for (int n = 0; n < N / 2; ++n) {
+      evens[n] = even<T>(v[2 * n], v[2 * n + 1]);
+      odds[n] = odd<T>(v[2 * n], v[2 * n + 1]);
+    }
+    split_vectors<T, N / 2>(evens);
+    split_vectors<T, N / 2>(odds);
+#pragma GCC unroll 4
+    for (int n = 0; n < N / 2; ++n) v[2 * n] = evens[n], v[2 * n + 1] = odds[n];
+  } else if constexpr (N > 1) {
+    // Lane n of output r is lane (n * N + r) % lanes of vector (n * N + r) / lanes.
+    Vec<T> out[N];
+#pragma GCC unroll 8
+    for (int r = 0; r < N; ++r) {
+      out[r] = v[0];
+#pragma GCC unroll 8
+      for (int k = 1; k < N; ++k)
+        out[r] = pick<T>(out[r], v[k], [&](int n) {
+          const int from = n * N + r;
+          return from / lanes == k ? lanes + from % lanes : k == 1 ? from % lanes : n;
+        });
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < N; ++r) v[r] = out[r];
+  }
+}
+
+// Rows of N numbers that follow one another, at least a vector of them. The last block ends with the last
+// row.
+template <class T, int N>
+inline bool transpose_narrow(const T* src, ct::index rows, T* dst, ct::index dst_stride) {
+  constexpr int lanes = Simd<T>::lanes;
+  for (ct::index r = 0;;) {
+    Vec<T> v[N];
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) v[n] = load(src + r * N + n * lanes);
+    split_vectors<T, N>(v);
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) store(dst + n * dst_stride + r, v[n]);
+    if (r + lanes >= rows) return true;
+    r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
+  }
+}
+
+// The same for any number; false where it has no kernel.
+template <class T>
+inline bool transpose_narrow(const T* src, ct::index rows, ct::index columns, T* dst, ct::index dst_stride) {
+  if (columns == 1) return transpose_narrow<T, 1>(src, rows, dst, dst_stride);
+  if (columns == 2) return transpose_narrow<T, 2>(src, rows, dst, dst_stride);
+  if (columns == 4) return transpose_narrow<T, 4>(src, rows, dst, dst_stride);
+  if (columns == 8) return transpose_narrow<T, 8>(src, rows, dst, dst_stride);
+  if constexpr (kVectorBytes == 64) {  // older instruction sets have no shuffle for odd patterns
+    if (columns == 3) return transpose_narrow<T, 3>(src, rows, dst, dst_stride);
+    if (columns == 5) return transpose_narrow<T, 5>(src, rows, dst, dst_stride);
+    if (columns == 6) return transpose_narrow<T, 6>(src, rows, dst, dst_stride);
+  }
+  return false;
+}
+
 template <class T, bool Streaming = false>
 void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
+  if (!Streaming && src_stride == columns && columns < lanes && rows >= lanes)
+    if (transpose_narrow(src, rows, columns, dst, dst_stride)) return;
   if (rows < lanes || columns < lanes)
     return transpose_small(src, src_stride, rows, columns, dst, dst_stride);
   // The last block of a side ends at its edge and writes some numbers a second time.
