@@ -39,6 +39,16 @@ bool planes_pay(const Shape& shape) {
   return alike && terms <= 64 && shape.k[0] == 1 && shape.s[0] == 1;
 }
 
+// The same for the sums of an adjoint, which all share their taps. What the phases of the stride become must
+// stay few planes, or reading all of them for every line costs what the transposes did. The limits are
+// measured, from 8 x 8 to 300 x 300 inputs, 8 to 32 per axis in three dimensions and lines of 100 to 8000.
+bool adjoint_planes_pay(const Shape& shape) {
+  const index src = shape.src_channels();
+  index planes = src;
+  for (int a = 0; a < kAxes; ++a) planes *= std::min(shape.k[a], shape.s[a]);
+  return src * shape.taps() <= 96 && planes <= 32;
+}
+
 // One source plane gives many destinations: whole planes are read where they lie, as long as their taps are
 // few enough for the registers. Measured on planes of 28 x 28 to 100 x 100 with 3 to 64 output channels.
 template <class T>
@@ -93,14 +103,13 @@ Picked pick(const Shape& shape, const Path& path) {
     return {Pick::dot,
             std::to_string(dst) + " channels per group to compute are too few for vectors along them"};
 
-  // The row method reads its source as rows of neighbours, which the strides of an adjoint break up.
   if (forward && few_phases && vectors <= 2 && dst * 4 <= vectors * lanes * 3) {
     const std::string empty = outputs + " per group would leave much of the vectors of " + wide + " empty";
     if (projection_pays(shape)) return {Pick::projection, empty + ", and few phases share their taps"};
     if (shape.groups > 1 && !first) return {Pick::row_bands, empty + "; groups share a line"};
     return {Pick::row, empty};
   }
-  if (forward && few_phases && first && planes_pay(shape))
+  if (few_phases && first && (forward ? planes_pay(shape) : adjoint_planes_pay(shape)))
     return {Pick::row, "sums of few terms do not pay for transposed planes"};
   return {Pick::channel, outputs + " per group fill vectors of " + wide};
 }

@@ -152,6 +152,8 @@ struct RowTile {
   const T* bias;     // m numbers
   T* dst;            // (m, positions), contiguous rows of dst_stride
   index dst_stride;
+  index rest = 0;        // positions of the last vector to store, 0: all
+  bool streams = false;  // whole vectors, aligned, around the caches
 };
 
 // What the projection method adds up: shifted rows of products, each masked where it leaves its line.

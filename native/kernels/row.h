@@ -49,10 +49,21 @@ void row_kernel(const ct::RowTile<T>& a) {
       }
     }
   }
+  T* dst = a.dst;
+  if (a.streams) {
 #pragma GCC unroll 8
-  for (int m = 0; m < M; ++m)
+    for (int m = 0; m < M; ++m, dst += a.dst_stride)
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store(a.dst + m * a.dst_stride + v * lanes, acc[m][v]);
+      for (int v = 0; v < V; ++v) stream(dst + v * lanes, acc[m][v]);
+    return;
+  }
+  const Part<T> rest(0, a.rest > 0 ? a.rest : lanes);
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m, dst += a.dst_stride) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V - 1; ++v) store(dst + v * lanes, acc[m][v]);
+    store(dst + (V - 1) * lanes, acc[m][V - 1], rest);
+  }
 }
 
 }  // namespace

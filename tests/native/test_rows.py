@@ -1,0 +1,123 @@
+"""The row method's adjoints: phases of the source as planes of their own, on every path."""
+
+import numpy as np
+import pytest
+
+import convtranspose
+from convtranspose import reference
+from convtranspose.plans import Plan
+
+from .test_methods import check_on_threads
+
+CASES = [
+    # inputs (n, c_in, *sizes), kernel (*k, c_out / g, c_in), strides, dilation, padding, groups
+    ((2, 37, 61), (8, 2, 37), 4, 1, "same", 1),
+    ((3, 19, 29), (5, 3, 19), 1, 3, "valid", 1),
+    ((1, 40, 67), (7, 1, 40), 3, 2, ((-3, 2),), 1),
+    ((2, 33, 31), (9, 2, 33), 8, 1, ((1, -2),), 1),
+    ((1, 17, 53), (3, 2, 17), 5, 1, "valid", 1),  # phases that no tap reads
+    ((1, 17, 3), (3, 2, 17), 70, 3, "same", 1),
+    ((2, 35, 13, 37), (4, 4, 3, 35), 2, 1, "same", 1),
+    ((2, 64, 7, 5), (4, 3, 2, 64), 2, 1, "valid", 1),  # lines too short for vectors of their own
+    ((1, 19, 11, 29), (5, 3, 2, 19), (3, 5), 1, ((-1, 2), (1, -3)), 1),
+    ((1, 19, 17, 41), (3, 4, 2, 19), (2, 4), (2, 6), "valid", 1),  # dilations that divide strides, and not
+    ((2, 21, 7, 23), (2, 5, 4, 21), (4, 3), (3, 2), ((-2, 1), (2, -1)), 1),
+    ((1, 140, 19, 16), (3, 3, 1, 140), 1, 1, "same", 1),
+    ((2, 38, 9, 31), (3, 3, 2, 38), (1, 2), 1, "same", 2),
+    ((1, 20, 5, 7, 29), (3, 2, 4, 2, 20), (2, 1, 3), (1, 2, 1), "same", 1),
+    ((2, 18, 3, 5, 6), (4, 4, 4, 1, 18), 2, 1, ((1, -1), (-2, 1), (0, -3)), 1),
+]
+
+
+def adjoint(w, strides, padding, **options):
+    plan = convtranspose.plan(w, strides, padding, data_format="channels_first", **options)
+    return plan, Plan("adjoint", w, plan.options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "kernel", "strides", "dilation", "padding", "groups"), CASES)
+def test_adjoints_of_few_outputs_are_exact(path, shape, kernel, strides, dilation, padding, groups, dtype):
+    rng = np.random.default_rng(3)
+    w = rng.integers(-3, 4, kernel).astype(dtype)
+    options = {"dilation_rate": dilation, "groups": groups}
+    forward, plan = adjoint(w, strides, padding, **options)
+    y = rng.integers(-3, 4, forward.output_shape(shape)).astype(dtype)
+    y[0, 0, ..., 0] = np.inf  # must not spread beyond its taps
+    y[-1, -1, ..., -1] = -np.inf
+    options |= {"strides": strides, "padding": padding, "data_format": "channels_first"}
+    with np.errstate(invalid="ignore"):
+        want = reference.conv(y, w, shape[2:], **options).astype(dtype)
+    assert "row method" in plan.explain(y.shape) or (groups > 1 and "group method" in plan.explain(y.shape))
+    check_on_threads(plan, y, want)
+    # Other orders of the axes in memory.
+    for order in ((0, *range(2, y.ndim), 1), tuple(reversed(range(y.ndim)))):
+        other = np.ascontiguousarray(y.transpose(order)).transpose(np.argsort(order))
+        np.testing.assert_array_equal(plan(other), want)
+        out = np.empty_like(other, shape=want.shape, order="F")
+        np.testing.assert_array_equal(plan(other, out=out), want)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "strides"),
+    [
+        ((5, 40, 4001), (8, 2, 40), 4),
+        ((5, 67, 37, 31), (4, 4, 3, 67), 2),
+        ((3, 130, 71, 64), (3, 3, 2, 130), 1),
+        ((17, 40, 7, 5), (4, 4, 1, 40), 2),
+        ((3, 35, 13, 17, 29), (4, 4, 4, 1, 35), 2),
+    ],
+)
+def test_adjoints_have_the_same_bits_for_any_threads_and_batch(path, shape, kernel, strides):
+    rng = np.random.default_rng(4)
+    w = rng.standard_normal(kernel).astype("float32")
+    forward, plan = adjoint(w, strides, "same")
+    y = rng.standard_normal(forward.output_shape(shape)).astype("float32")
+    assert "row method" in plan.explain(y.shape)
+    one = plan(y, threads=1)
+    np.testing.assert_allclose(
+        one,
+        reference.conv(y, w, shape[2:], strides, "same", data_format="channels_first"),
+        rtol=0,
+        atol=1e-5 * np.abs(one).max(),
+    )
+    for threads in (2, 3, 7):
+        assert plan(y, threads=threads).tobytes() == one.tobytes()
+    assert np.concatenate([plan(y[:1]), plan(y[1:], threads=2)]).tobytes() == one.tobytes()
+    whole = 4 * (y.size + one.size + w.size)
+    assert 0 < plan.workspace_bytes(y.shape, threads=1) < max(whole / 4, 1 << 20)
+
+
+def test_large_adjoints_go_around_the_caches(path):
+    """Aligned results of megabytes, lines of whole vectors."""
+    rng = np.random.default_rng(5)
+    w = rng.integers(-3, 4, (2, 4, 2, 128)).astype("float32")
+    forward, plan = adjoint(w, 2, "same")
+    y = rng.integers(-3, 4, forward.output_shape((1, 128, 96, 128))).astype("float32")
+    assert "row method" in plan.explain(y.shape)
+    want = reference.conv(y, w, (96, 128), 2, "same", data_format="channels_first")
+    out = plan(y)
+    assert out.nbytes > 2**22
+    assert out.ctypes.data % 64 == 0
+    np.testing.assert_array_equal(out, want)
+    elsewhere = np.empty(out.size + 1, "float32")[1:].reshape(out.shape)
+    np.testing.assert_array_equal(plan(y, out=elsewhere, threads=2), want)
+
+
+def test_sums_of_many_terms_keep_the_channel_method(path):
+    for kernel, strides in (((4, 4, 7, 64), 2), ((2, 2, 9, 64), 2), ((64, 3, 64), 32)):
+        forward, plan = adjoint(np.ones(kernel, "float32"), strides, "same")
+        shape = forward.output_shape((1, 64, *(9,) * (len(kernel) - 2)))
+        assert "channel method" in plan.explain(shape)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", ((1, -2), (-3, 2))])
+@pytest.mark.parametrize("width", [3, 16, 37, 150])
+def test_results_of_unit_stride_are_written_in_place(path, width, padding):
+    """Tails of lines and lines that are too short, between crops and added zeros."""
+    rng = np.random.default_rng(6)
+    x = rng.integers(-3, 4, (2, 5, 13, width)).astype("float32")
+    w, b = rng.integers(-3, 4, (3, 4, 3, 5)).astype("float32"), rng.integers(-3, 4, 3).astype("float32")
+    plan = convtranspose.plan(w, 1, padding, bias=b, data_format="channels_first")
+    assert "row method" in plan.explain(x.shape)
+    want = reference.conv_transpose(x, w, 1, padding, data_format="channels_first") + b.reshape(-1, 1, 1)
+    check_on_threads(plan, x, want.astype("float32"))
