@@ -21,7 +21,7 @@
 namespace ct {
 namespace {
 
-constexpr index kStageRows = 16, kStagePiece = 1024;  // planes and positions that pass a buffer at once
+constexpr index kStageRows = 16, kStagePiece = 256;  // planes and positions that pass a buffer at once
 
 template <class T>
 class ChannelMethod final : public Method<T> {
@@ -296,22 +296,24 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   };
   // What caches hold need not be fetched; planes only where sources are the larger side, for every plane of a
   // window is a run of its own.
-  s.stages = src.stride_c != 1 && src.stride[2] == 1;
+  const bool planar = src.stride_c != 1 && src.stride[2] == 1;
+  s.stages = planar && src.stride_c * index(sizeof(T)) % 2048 == 0;
   s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 &&
                   bytes(src) > 4 * l2_bytes() &&
-                  (src.stride_c == 1 || (s.stages && bytes(src) > bytes(call.dst)));
+                  (src.stride_c == 1 || (planar && bytes(src) > bytes(call.dst)));
   const index window = window_elements(s.block, s.batch_block);
   s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements +
                        s.staged(window_elements(s.block, 1) / spread<T>(packing_.src_channels));
   return s;
 }
 
-// Planes become channels last by way of a buffer, a few planes at a time and one after the other: the lines
-// of planes that lie powers of two apart share the sets of the caches, which hold fewer than a transpose
-// joins.
+// Planes become channels last. Without a buffer all of them at once; with one a few at a time, which pass it
+// one after the other: the lines of planes that lie powers of two apart share the sets of the caches, which
+// hold fewer than a transpose joins.
 template <class T>
 void copy_planes(const KernelTable<T>& table, const T* src, index stride_c, index count, index channels,
                  index pitch, T* stage, T* dst) {
+  if (!stage) return table.transpose(src, stride_c, channels, count, dst, pitch);
   const index stage_pitch = std::min(count, kStagePiece) + 64 / index(sizeof(T));
   for (index w = 0; w < count; w += kStagePiece)
     for (index c = 0; c < channels; c += kStageRows) {
@@ -466,7 +468,7 @@ struct ChannelMethod<T>::Task {
     T* to = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
     buffer = to + window;
     packed = buffer + plan.batch_block * plan.line_elements;
-    T* const stage = packed + plan.packed_elements;
+    T* const stage = plan.stages ? packed + plan.packed_elements : nullptr;
     if (in_place) {
       source = first;
       source_n = src.stride_n;
