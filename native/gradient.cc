@@ -2,8 +2,9 @@
 //
 // Vectors lie along the input channels, or along the outputs: neighbouring taps of w and the output channels
 // are one run of channels-last memory. The other side is broadcast. Tasks share out taps and channels of the
-// result, never the positions, and every task walks the same boxes of positions in the same order: no
-// partial sums, and bits that do not depend on threads.
+// result, and every task walks the same boxes of positions in the same order. Small kernels give too few such
+// tasks, which would all copy the same boxes: their boxes are cut into slices that have sums of their own, as
+// many as the sizes want. No sum depends on the threads, nor do the bits.
 //
 // Where taps share a tile, zeros stand for outputs that some of them do not reach: a number that is not
 // finite may spread among the taps of its channels.
@@ -17,6 +18,9 @@ namespace ct {
 namespace {
 
 constexpr double kPassWork = 1e10;  // operations, a tenth of a second or so
+
+// Slices have sums of their own: so many at most, and no more of the arrays than this part.
+constexpr index kMostSlices = 8, kSumsPart = 8;
 
 template <class T>
 struct Run {
@@ -39,10 +43,12 @@ struct Run {
   bool x_copied;
   index x_pitch, y_pitch;
   index x_elements, y_elements;
-  index y_rows_elements;              // the part before the stacked lines
-  std::vector<index> element_places;  // of the broadcast side, in the result
-  index items, items_per_task;
-  index first_block, end_block;  // of the pass at hand
+  index y_rows_elements;               // the part before the stacked lines
+  std::vector<index> element_places;   // of the broadcast side, in the result
+  index items, items_per_task, parts;  // of a slice
+  index slices, slice_blocks;
+  T* sums;                       // of the slices; a single one has the result
+  index first_block, end_block;  // of each slice, in the pass at hand
 
   Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes)
       : x(given_x), y(given_y), blocks(given_x.n, axes) {}
@@ -72,7 +78,13 @@ struct Run {
     return x_copied || begin >= c_in ? begin : std::min(begin, c_in - lanes());
   }
   index vectors_of_run() const { return ceil_div(length, lanes()); }
+  index elements() const { return runs * length * x.c; }  // of the result
 };
+
+template <class T>
+index elements_of(const View<const T>& a) {
+  return a.n * a.c * a.size[0] * a.size[1] * a.size[2];
+}
 
 // The tile that fits `elements` of the broadcast side and `vectors` best: most vectors of it.
 template <class T>
@@ -86,7 +98,12 @@ index tile_vectors(const KernelTable<T>& table, index elements, index vectors) {
 template <class T>
 class Task {
  public:
-  Task(const Run<T>& run, index begin, index end) : r_(run), begin_(begin), end_(end) {
+  Task(const Run<T>& run, index task)
+      : r_(run),
+        slice_(task / run.parts),
+        begin_(task % run.parts * run.items_per_task),
+        end_(std::min(begin_ + run.items_per_task, run.items)),
+        sums_(run.slices > 1 ? run.sums + slice_ * run.elements() : run.out) {
     const std::size_t slack = 64;
     const index panels = r_.chunks > 1 ? r_.panels : 1;
     const index elements = r_.y_elements + panels * r_.x_elements;
@@ -97,9 +114,11 @@ class Task {
   }
 
   void run() {
-    for (index block = r_.first_block; block < r_.end_block; ++block) {
+    const index first = slice_ * r_.slice_blocks;
+    const index end = std::min(first + r_.end_block, r_.blocks.count());
+    for (index block = first + r_.first_block; block < end; ++block) {
       box_ = r_.blocks.box(block);
-      first_block_ = block == 0 && !r_.add;
+      first_block_ = block == first && (r_.slices > 1 || !r_.add);
       open_x_ = open_y_ = packed_group_ = -1;
       for (index item = begin_; item < end_; ++item) do_item(item);
     }
@@ -221,7 +240,7 @@ class Task {
       tile.columns[v] = std::min(r_.vector_begin(panel, v + 1), r_.c_in) - r_.vector_begin(panel, v);
     }
     tile.dst_stride_c = 1;
-    tile.dst = r_.out + (run * r_.length + chunk * r_.chunk) * all + group * r_.c_in + first;
+    tile.dst = sums_ + (run * r_.length + chunk * r_.chunk) * all + group * r_.c_in + first;
     const bool part = r_.chunks > 1;
     multiply(tile, vectors, part ? std::min(r_.chunk, r_.c_out - chunk * r_.chunk) : r_.length, false);
   }
@@ -249,12 +268,13 @@ class Task {
     collect(first, last, zero);
     if (rows_.counts.empty() && !first_block_) return;
     tile.dst_stride_c = all;
-    tile.dst = r_.out + group * r_.c_in;
+    tile.dst = sums_ + group * r_.c_in;
     multiply(tile, vectors, r_.c_in, true);
   }
 
   const Run<T>& r_;
-  const index begin_, end_;
+  const index slice_, begin_, end_;  // items
+  T* const sums_;
   T *x_memory_, *y_memory_;
   Box box_;
   bool first_block_;
@@ -333,6 +353,31 @@ bool lay_out(Run<T>& r, bool y_is_vector) {
   return true;
 }
 
+// Slices of the boxes: as many as have sums that are small beside the arrays.
+template <class T>
+void cut_slices(Run<T>& r) {
+  const index most = std::min(kMostSlices, (elements_of(r.x) + elements_of(r.y)) / kSumsPart / r.elements());
+  r.slices = std::clamp<index>(most, 1, std::max<index>(r.blocks.count(), 1));
+  r.slice_blocks = ceil_div(r.blocks.count(), r.slices);
+  if (r.slice_blocks > 0) r.slices = ceil_div(r.blocks.count(), r.slice_blocks);
+}
+
+// The result: the sum of all slices, in their order.
+template <class T>
+bool add_slices(const Run<T>& r, int threads, ShouldStop should_stop) {
+  constexpr index kPiece = 1 << 13;
+  const std::vector<double> ones(std::size_t(r.slices + 1), 1.0);
+  const auto body = [&](index piece) {
+    const index begin = piece * kPiece;
+    const T* terms[kMostSlices + 1];
+    int count = 0;
+    if (r.add) terms[count++] = r.out + begin;
+    for (index n = 0; n < r.slices; ++n) terms[count++] = r.sums + n * r.elements() + begin;
+    r.table->combine(terms, ones.data(), count, std::min(kPiece, r.elements() - begin), r.out + begin);
+  };
+  return parallel_for(ceil_div(r.elements(), kPiece), threads, body, should_stop);
+}
+
 // Along which side the vectors do more useful work.
 template <class T>
 void lay_out(Run<T>& r) {
@@ -373,18 +418,25 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
     r.element_places.push_back(r.y_is_vector ? m : (m % r.h_taps * r.w_taps + m / r.h_taps) * all);
   r.items = groups * r.chunks * r.panels * r.rest;
   if (threads < 1) threads = default_threads();
-  // Every task copies the windows that it needs, so there are no more tasks than threads.
-  const index tasks = std::min<index>(r.items, threads);
-  r.items_per_task = ceil_div(r.items, tasks);
+  cut_slices(r);
+  if (r.slices > 1) r.sums = static_cast<T*>(scratch(sizeof(T) * std::size_t(r.slices * r.elements()), 2));
+  // Every task copies the windows that it needs, so there are no more tasks than threads. Groups of whole
+  // cache lines share nothing: the more tasks the better they balance.
+  const index per_slice = ceil_div(index(threads), r.slices);
+  const bool apart = threads > 1 && groups >= per_slice && std::min(r.c_in, r.c_out) >= line;
+  const index parts = apart ? std::min(groups, 4 * per_slice) : std::min(r.items, per_slice);
+  const index undivided = apart ? r.items / groups : 1;
+  r.items_per_task = ceil_div(r.items / undivided, parts) * undivided;
+  r.parts = ceil_div(r.items, r.items_per_task);
   // Passes over some boxes each, between which an interrupted user is heard.
   const double work = 2.0 * double(r.blocks.x_positions()) * double(r.runs * r.length) * double(x.c);
-  const index pass = index(std::clamp(kPassWork * threads / work, 1.0, 1e9));
-  const index blocks = r.blocks.count();
-  for (r.first_block = 0; r.first_block < blocks; r.first_block = r.end_block) {
-    r.end_block = std::min(r.first_block + pass, blocks);
-    if (!run_items<Task<T>>(r, threads, should_stop)) return false;
+  const index pass = index(std::clamp(kPassWork * threads / work / double(r.slices), 1.0, 1e9));
+  const auto body = [&](index task) { Task<T>(r, task).run(); };
+  for (r.first_block = 0; r.first_block < r.slice_blocks; r.first_block = r.end_block) {
+    r.end_block = std::min(r.first_block + pass, r.slice_blocks);
+    if (!parallel_for(r.slices * r.parts, threads, body, should_stop)) return false;
   }
-  return true;
+  return r.slices == 1 || add_slices(r, threads, should_stop);
 }
 
 template bool kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,

@@ -361,6 +361,42 @@ def test_same_bits_for_any_thread_count_and_batch_split(path, shape, kernel, str
         assert again.tobytes() == gradient.tobytes()
 
 
+# Kernels that are small beside their arrays, whose gradients are cut into slices of positions; one has its
+# vectors along the outputs. And groups of whole cache lines, which are tasks of their own.
+GRADIENTS = [
+    ((1, 3001, 32), (4, 16, 32), 2, 1),
+    ((3, 61, 67, 35), (2, 3, 3, 35), 2, 1),
+    ((3, 61, 67, 5), (3, 3, 32, 5), 2, 1),
+    ((2, 401, 96), (5, 16, 96), 3, 6),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "groups"), GRADIENTS)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_kernel_gradients_over_many_positions(path, shape, kernel, stride, groups, layout):
+    rng = np.random.default_rng(3)
+    size = kernel[:-2]
+    y_shape = convtranspose.plan(np.ones(kernel, "float32"), stride, groups=groups).output_shape(shape)
+    x, y = (rng.integers(-2, 3, of).astype("float32") for of in (shape, y_shape))
+    want = reference.kernel_gradient(x, y, size, stride, groups=groups)
+    if layout == "channels_first":
+        x, y = (np.ascontiguousarray(np.moveaxis(a, -1, 1)) for a in (x, y))
+    options = {"strides": stride, "groups": groups, "data_format": layout}
+    for threads in (1, 2, 3, 16):
+        out, untouched = guarded(kernel, "float32")
+        convtranspose.conv_transpose_kernel_gradient(x, y, size, out=out, threads=threads, **options)
+        np.testing.assert_array_equal(out, want)
+        assert untouched()
+    # Sums that round have the same bits too.
+    x, y = (rng.standard_normal(a.shape).astype("float32") for a in (x, y))
+    one, *others = (
+        convtranspose.conv_transpose_kernel_gradient(x, y, size, threads=threads, **options)
+        for threads in (1, 2, 3, 16)
+    )
+    for other in others:
+        assert other.tobytes() == one.tobytes()
+
+
 @pytest.mark.parametrize(("shape", "kernel", "stride", "groups"), BITS)
 def test_float_sums_are_close_to_the_definition(path, shape, kernel, stride, groups):
     rng = np.random.default_rng(2)
