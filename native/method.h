@@ -55,6 +55,19 @@ inline index workers(int threads, index tasks) {
   return tasks < 1 ? 1 : wanted < tasks ? wanted : tasks;
 }
 
+// Elements of scratch memory that a thread may use where it can do with them: those of all threads then stay
+// well below a quarter of input, output and kernel.
+template <class T>
+index scratch_share(const Shape& shape, const Call<T>& call) {
+  index inputs = call.src.n * shape.c_in, outputs = call.src.n * shape.c_out;
+  for (const Axis& axis : call.axes) {
+    inputs *= axis.i;
+    outputs *= axis.o;
+  }
+  const index kernel = shape.taps() * shape.c_out / shape.groups * shape.c_in;
+  return (inputs + outputs + kernel) / (5 * (call.threads < 1 ? default_threads() : call.threads));
+}
+
 // A method whose run is a number of tasks: Self::schedule(call) gives something with `tasks` and the
 // `scratch_elements` of each, Self::run_task(schedule, call, task) does one.
 template <class T, class Self>

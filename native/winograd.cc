@@ -58,32 +58,45 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.streams = worth_streaming(call.dst, p.dst_channels, far ? 2 : 4);
   s.pitch = spread<T>(s.sources * s.rounded);
 
-  const bool apart = p.shape.kind == Kind::adjoint && s.passes == 1 && s.axis[2].variants.size() == 1;
-  for (int a = 0; a < kAxes; ++a) s.line_step[a] = apart && a < 2 ? p.shape.s[a] : 1;
+  // Where the taps are several samples apart, or an adjoint sums up the phases of a stride, every line of the
+  // source belongs to one pass and one source: each copies its own, and the window has no others.
+  s.apart = s.groups[2].size() == 1;
+  for (int a = 0; a < 2; ++a)
+    s.apart = s.apart && index(s.axis[a].variants.size()) <= tap_distance(p.residues[a]);
+  for (int a = 0; a < kAxes; ++a) s.line_step[a] = s.apart && a < 2 ? s.axis[a].sample_step : 1;
+
+  // A pass copies its own window then, which only samples that are no points are read from again.
+  bool plain = p.shape.kind == Kind::forward;
+  for (const WinogradAxis& axis : s.axis)
+    plain = plain && std::any_of(axis.variants.begin(), axis.variants.end(),
+                                 [](const Variant& v) { return v.form == kPlain; });
+  s.overlaid = s.copied && s.apart && !plain;
 
   // Tiles and points of the largest pass of a block.
   const auto count = [&] {
     index tiles = s.batch_block, points = s.batch_block, products = s.batch_block;
     index window = s.batch_block * s.padded, lines = s.batch_block * 2 * lanes;
     for (int a = 0; a < kAxes; ++a) {
-      index most_tiles = 0, most = 0, all = 0, lo = INT64_MAX, hi = INT64_MIN;
+      index most_tiles = 0, most = 0, all = 0, samples = 0, lo = INT64_MAX, hi = INT64_MIN;
+      const bool apart = s.apart && a < 2;
       for (const Variant& v : s.axis[a].variants) {
         const index here = v.grid(0, s.block[a]);
         most_tiles = std::max(most_tiles, here);
         most = std::max(most, here * v.shape().points);
         all += here * v.shape().points;
-        lo = std::min(lo, v.base);
-        hi = std::max(hi, v.base + (s.line_step[a] == 1 ? s.axis[a].reach : 0) +
-                              s.axis[a].sample_step * ((here - 1) * v.shape().outputs + v.shape().points));
+        const index stop = v.base + (apart ? 0 : s.axis[a].reach) +
+                           s.axis[a].sample_step * ((here - 1) * v.shape().outputs + v.shape().points);
+        lo = apart ? v.base : std::min(lo, v.base);
+        hi = apart ? stop : std::max(hi, stop);
+        samples = std::max(samples, std::min(hi - lo, s.axis[a].src_size));
       }
       tiles *= most_tiles;
       products *= most;
       points *= a == 2 && s.planar ? all : most;
-      const index samples = hi > lo ? std::min(hi - lo, s.axis[a].src_size) : 0;  // no variant, no samples
       window *= ceil_div(samples, s.line_step[a]);
       lines *= s.block[a] * (a == 2 ? s.axis[a].dst_step : 1);
     }
-    s.window_elements = s.padded + (s.copied ? window : 0);
+    s.window_elements = s.copied ? window : 0;
     s.point_elements = points * s.pitch;
     s.product_elements = products * 2 * lanes;
     s.line_elements = s.planar ? lines : 0;
@@ -101,15 +114,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // and all scratch memory stays well below a quarter of the arrays.
   const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
   const index largest = p.table->max_positions[1], fewest = std::min<index>(largest, 8);
-  index arrays = p.shape.taps() * p.shape.c_out / p.shape.groups * p.shape.c_in;
-  index inputs = call.src.n * p.shape.c_in, outputs = call.src.n * p.shape.c_out;
-  for (const Axis& axis : call.axes) {
-    inputs *= axis.i;
-    outputs *= axis.o;
-  }
-  arrays += inputs + outputs;
   const int threads = call.threads < 1 ? default_threads() : call.threads;
-  const index share = arrays / (5 * threads);
+  const index share = scratch_share(p.shape, call);
   s.batch_block = 1;
   const auto too_large = [&] {
     const index tiles = count();

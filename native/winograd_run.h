@@ -1,5 +1,6 @@
 // The inside of a run: what its schedule, its weights and its tasks know of each other.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "winograd.h"
@@ -73,12 +74,19 @@ struct Winograd<T>::Schedule {
   bool planar;    // destinations of a row leave a block together, transposed
   bool streams;   // destinations go around the caches
   bool copied;    // samples come from a copy of the block's window
-  // Of the window: a single pass copies the lines of one phase of the source at a time.
-  index line_step[kAxes];
-  index window_elements;  // a line of zeros and the window
+  bool apart;     // of the lines that one pass reads for one source, which no other pass or source does
+  index line_step[kAxes];  // between the lines of the window
+  bool overlaid;           // nothing reads the window behind the transforms: products take its place
+  index window_elements;   // beside a line of zeros
   index point_elements, product_elements, line_elements;
 
-  index elements() const { return window_elements + point_elements + product_elements + line_elements; }
+  index front_elements() const {
+    return padded +
+           (overlaid ? std::max(window_elements, product_elements + line_elements) : window_elements);
+  }
+  index elements() const {
+    return front_elements() + point_elements + (overlaid ? 0 : product_elements + line_elements);
+  }
 };
 
 template <class T>
@@ -98,8 +106,8 @@ class Winograd<T>::Task {
     index point_stride;
   };
 
-  void copy_window(const TileSource& source_d, const TileSource& source_h);
-  void transform(const Tiles& tiles);
+  void copy_window(const Variant* const (&variant)[kAxes], index offset_d, index offset_h);
+  void transform(const std::vector<Tiles>& tiles);
   void transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points);
   void multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
                 const T* weights);
@@ -110,9 +118,6 @@ class Winograd<T>::Task {
   void run_pass(index number);
   void run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
                  const std::vector<Tiles>& tiles);
-
-  // Whether the lines of a window belong to one source.
-  bool apart() const { return plan_.line_step[0] * plan_.line_step[1] > 1; }
 
   // Whether a destination is the product of one sample.
   bool single(const Variant* const (&variant)[kAxes]) const {

@@ -26,8 +26,8 @@ Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weig
   zeros_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan_.elements())));
   std::memset(zeros_, 0, sizeof(T) * std::size_t(plan_.padded));
   window_ = zeros_ + plan_.padded;
-  points_ = zeros_ + plan_.window_elements;
-  products_ = points_ + plan_.point_elements;
+  points_ = zeros_ + plan_.front_elements();
+  products_ = plan_.overlaid ? window_ : points_ + plan_.point_elements;
   lines_ = products_ + plan_.product_elements;
   src_ = call_.src.data + image_ * call_.src.stride_n + group_ * p_.src_channels * call_.src.stride_c;
   samples_ = src_;
@@ -37,15 +37,15 @@ Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weig
 
 template <class T>
 void Winograd<T>::Task::run() {
-  if (plan_.copied && !apart()) copy_window({0, 0}, {0, 0});
+  if (plan_.copied && !plan_.apart) copy_window({nullptr, nullptr, nullptr}, 0, 0);
   for (index pass = pass_begin_; pass < pass_end_; ++pass) run_pass(pass);
 }
 
 // The source window of all variants, channels last and rounded up to whole vectors; along d and h perhaps of
-// one source only.
+// one variant and one source only.
 template <class T>
-void Winograd<T>::Task::copy_window(const TileSource& source_d, const TileSource& source_h) {
-  const index offset[kAxes] = {source_d.offset, source_h.offset, 0};
+void Winograd<T>::Task::copy_window(const Variant* const (&variant)[kAxes], index offset_d, index offset_h) {
+  const index offset[kAxes] = {offset_d, offset_h, 0};
   const auto& step = plan_.line_step;
   index size[kAxes];
   for (int a = 0; a < kAxes; ++a) {
@@ -53,10 +53,10 @@ void Winograd<T>::Task::copy_window(const TileSource& source_d, const TileSource
     index lo = axis.src_size, hi = 0;
     for (const Variant& v : axis.variants) {
       const index tiles = v.grid(first_[a], plan_.block[a]);
-      if (!tiles) continue;
+      if (!tiles || (plan_.apart && a < 2 && &v != variant[a])) continue;
       const index from = v.base + axis.sample_step * first_[a] + offset[a];
       lo = std::min(lo, from);
-      hi = std::max(hi, from + (step[a] == 1 ? axis.reach : 0) +
+      hi = std::max(hi, from + (plan_.apart && a < 2 ? 0 : axis.reach) +
                             axis.sample_step * ((tiles - 1) * v.shape().outputs + v.shape().points - 1) + 1);
     }
     window_lo_[a] = lo < 0 ? lo + ceil_div(-lo, step[a]) * step[a] : lo;
@@ -90,14 +90,15 @@ void Winograd<T>::Task::copy_window(const TileSource& source_d, const TileSource
 }
 
 template <class T>
-void Winograd<T>::Task::transform(const Tiles& tiles) {
-  T* points = tiles.points;
+void Winograd<T>::Task::transform(const std::vector<Tiles>& all) {
+  index channel = 0;
   for (const TileSource& d : plan_.axis[0].sources)
     for (const TileSource& h : plan_.axis[1].sources) {
-      if (plan_.copied && apart()) copy_window(d, h);
+      if (plan_.copied && plan_.apart && !all.empty()) copy_window(all[0].variant, d.offset, h.offset);
       for (const TileSource& w : plan_.axis[2].sources) {
-        transform(tiles, {&d, &h, &w}, points);
-        points += plan_.rounded;
+        for (const Tiles& tiles : all)
+          if (!single(tiles.variant)) transform(tiles, {&d, &h, &w}, tiles.points + channel);
+        channel += plan_.rounded;
       }
     }
 }
@@ -289,7 +290,8 @@ void Winograd<T>::Task::take(const Variant* const (&variant)[kAxes], const Panel
   const index run = hi[2] - lo[2];
   const index micro = run ? tile_size(run, table_.max_positions[panel.vectors - 1]) : 1;
   const auto place = [&](int a, index j) {
-    return (base[a] + plan_.axis[a].sample_step * j - window_lo_[a]) * sample_stride_[a];
+    const index line = base[a] + plan_.axis[a].sample_step * j - window_lo_[a];
+    return (plan_.copied ? line / plan_.line_step[a] : line) * sample_stride_[a];
   };
   for (index n = 0; n < images_; ++n)
     for (index d = begin[0]; d < end[0]; ++d)
@@ -440,12 +442,10 @@ void Winograd<T>::Task::run_pass(index number) {
     }
     tiles.points = points;
     tiles.point_stride = tiles.all * plan_.pitch;
-    if (!single(tiles.variant)) {
-      points += factor * tiles.point_stride;
-      transform(tiles);
-    }
+    if (!single(tiles.variant)) points += factor * tiles.point_stride;
     all.push_back(tiles);
   }
+  transform(all);
   for (index panel = panel_begin_; panel < panel_end_; ++panel) run_panel(panel, groups, all);
 }
 
