@@ -243,11 +243,14 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   };
 
   const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
+  const index share = scratch_share(packing_.shape, call);
   s.packs = packs;
   s.packed_elements = packs ? most_taps(call.dst.stride_c != 1) * packing_.src_channels * panel_width : 0;
   // One block at best: sources come from the third cache faster than weights are packed again.
   const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
   s.batch_block = s.along_batch ? std::min(src.n, largest * ceil_div(16, largest)) : 1;
+  if (s.along_batch && src.n > largest && window_elements(s.block, s.batch_block) > share)
+    s.batch_block = tile_size(src.n, largest);
   // The first axis that can be halved. A block whose halves would need nearly the whole window, halo and
   // all, is better left as it is.
   const auto halve = [&](index smallest_w) {
@@ -262,7 +265,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     return false;
   };
   const index smallest_w = s.along_batch ? 1 : 2 * largest;
-  while (window_elements(s.block, s.batch_block) > budget && halve(smallest_w)) {
+  const index most = packs ? budget : std::clamp(share, budget / 4, budget);
+  while (window_elements(s.block, s.batch_block) > most && halve(smallest_w)) {
   }
 
   const auto count_tasks = [&] {
