@@ -11,14 +11,14 @@ namespace ct {
 // Runs of memory, of which every kernel fetches its share. Only hints are given: nothing is read.
 class Ahead {
  public:
-  static constexpr index kLine = 64,
-                         kChannels = 16;  // a kernel fetches before every so many channels of a tap
+  static constexpr index kLine = 64;
 
   // Notes [begin, end) to be fetched after what was noted before.
   void add(const void* begin, const void* end) {
     runs_.push_back({static_cast<const char*>(begin), static_cast<const char*>(end)});
   }
-  // Everything shall have been fetched when kernels have gone `steps` times through kAheadChannels channels.
+  // Everything shall have been fetched when kernels have gone `steps` times through a tap's kAheadChannels
+  // channels.
   void share_out(index steps) {
     index bytes = 0;
     for (const Run& run : runs_) bytes += index(run.end - run.begin);

@@ -378,7 +378,7 @@ struct ChannelMethod<T>::Task {
         packing(method.packing_),
         table(*method.packing_.table),
         channels(method.packing_.src_channels) {
-    const index following = number + workers(given.threads, schedule.tasks);
+    const index following = number + 1;  // of the same thread, but for the last one of its share
     panel_begin = number % plan.panel_runs * plan.panel_run;
     panel_end = std::min(panel_begin + plan.panel_run, index(packing.panels.size()));
     number /= plan.panel_runs;
@@ -414,7 +414,7 @@ struct ChannelMethod<T>::Task {
                           lo[2] * src.stride[2] + c * src.stride_c;
             ahead.add(at, at + run);
           }
-    index steps = images * index(packing.panels.size()) * ceil_div(channels, Ahead::kChannels);
+    index steps = images * index(packing.panels.size()) * ceil_div(channels, ChannelTile<T>::kAheadChannels);
     for (int a = 0; a < kAxes; ++a) {
       index taps = 0;
       for (const Phase& p : plan.axis[a].phases) {
