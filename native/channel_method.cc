@@ -218,7 +218,7 @@ template <class T>
 typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& call, bool packs) const {
   Schedule s;
   const View<const T>& src = call.src;
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const int threads = thread_count(call.threads);
   s.open(packing_.shape.kind, call.axes, packing_.classes);
 
   // Which way a tile runs. Along the batch no halo is needed and taps outside of the image cost
@@ -702,7 +702,7 @@ bool ChannelMethod<T>::packs_in_tasks(const Call<T>& call, Schedule& plan) const
   plan = schedule(call, true);
   // Where several blocks want the same weights, packing once costs less than packing for each; and all
   // threads shall have work.
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const int threads = thread_count(call.threads);
   return plan.tasks == plan.panel_runs * packing_.shape.groups && plan.tasks >= threads;
 }
 

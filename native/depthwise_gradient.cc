@@ -272,7 +272,7 @@ template <class T>
 bool depthwise_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
                                const Axis (&axes)[kAxes], const Path& path, int threads,
                                ShouldStop should_stop, bool add) {
-  if (threads < 1) threads = default_threads();
+  threads = thread_count(threads);
   const KernelTable<T>& table = kernels<T>(path);
   if (const DepthwiseKernel<T>* kernel = Planes<T>::find(table, x, y, axes)) {
     Planes<T> r{x, y, &table, kernel, axes, out, add, ceil_div(y.c, 4 * threads), {}, {}};

@@ -193,7 +193,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   // What a task may be a part of: lines, or the rows of a single plane.
   s.cut_rows = square_ && s.lines.size() == 1;
   const index lines = s.cut_rows ? s.run.h.end - s.run.h.begin : index(s.lines.size());
-  const index threads = call.threads < 1 ? default_threads() : call.threads;
+  const index threads = thread_count(call.threads);
   index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
   if (!shape_.channels_first) line_elements *= shape_.groups;
   line_elements = std::max<index>(line_elements, 1);

@@ -417,7 +417,7 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
   for (index m = 0; m < (r.y_is_vector ? r.c_in : r.length); ++m)
     r.element_places.push_back(r.y_is_vector ? m : (m % r.h_taps * r.w_taps + m / r.h_taps) * all);
   r.items = groups * r.chunks * r.panels * r.rest;
-  if (threads < 1) threads = default_threads();
+  threads = thread_count(threads);
   cut_slices(r);
   if (r.slices > 1) r.sums = static_cast<T*>(scratch(sizeof(T) * std::size_t(r.slices * r.elements()), 2));
   // Every task copies the windows that it needs, so there are no more tasks than threads. Groups of whole

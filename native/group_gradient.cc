@@ -170,7 +170,7 @@ bool group_kernel_gradient(const View<const T>& x, const View<const T>& y, T* ou
   }
   const index bundles = ceil_div(groups, r.bundle);
   r.items = bundles * r.tiles;
-  if (threads < 1) threads = default_threads();
+  threads = thread_count(threads);
   // Every task copies the windows of its bundles, so few tasks share one.
   r.items_per_task = bundles >= threads ? r.tiles : ceil_div(r.items, std::min<index>(r.items, threads));
   return run_items<Task<T>>(r, threads, should_stop);

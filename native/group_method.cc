@@ -139,7 +139,7 @@ typename GroupMethod<T>::Schedule GroupMethod<T>::schedule(const Call<T>& call) 
     return s.run * s.window_elements + s.line_elements;
   };
   const index budget = kBudget / index(sizeof(T));
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const int threads = thread_count(call.threads);
   const index wanted = threads > 1 ? 4 * threads : 1;
   const index smallest[kAxes] = {1, 1, 2 * table_.max_group_positions};
   index elements = measure();

@@ -185,7 +185,7 @@ HalfMethod::Bands HalfMethod::cut(const HalfCall& call) const {
   b.count = whole * b.groups;
   b.src_elements = ceil_div(b.src_elements * b.images, 16) * 16;
   b.dst_elements *= b.images;
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const int threads = thread_count(call.threads);
   b.side_by_side = threads > 1 && b.count >= 2 * threads && budget == kBandBytes;
   return b;
 }

@@ -51,7 +51,7 @@ class Method {
 };
 
 inline index workers(int threads, index tasks) {
-  const index wanted = threads < 1 ? default_threads() : threads;
+  const index wanted = thread_count(threads);
   return tasks < 1 ? 1 : wanted < tasks ? wanted : tasks;
 }
 
@@ -65,7 +65,7 @@ index scratch_share(const Shape& shape, const Call<T>& call) {
     outputs *= axis.o;
   }
   const index kernel = shape.taps() * shape.c_out / shape.groups * shape.c_in;
-  return (inputs + outputs + kernel) / (5 * (call.threads < 1 ? default_threads() : call.threads));
+  return (inputs + outputs + kernel) / (5 * thread_count(call.threads));
 }
 
 // A method whose run is a number of tasks: Self::schedule(call) gives something with `tasks` and the

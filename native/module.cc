@@ -231,7 +231,7 @@ class PyOperator {
     products *= inputs * double(shape_.c_in) * double(shape_.c_out / shape_.groups);
     const double moved = inputs * double(shape_.c_in) + outputs * double(shape_.c_out);
     const double worth = 1 + products / 250e3 + moved / 32e3;
-    if (threads < 1) threads = ct::default_threads();
+    threads = ct::thread_count(threads);
     return worth < threads ? int(worth) : threads;
   }
 
@@ -398,7 +398,7 @@ double fma_peak(int threads, double seconds) {
     std::atomic<double> rate{0};
   } m{table, seconds};
   nb::gil_scoped_release free;
-  if (threads < 1) threads = ct::default_threads();
+  threads = ct::thread_count(threads);
   ct::parallel_for(
       threads, threads,
       [](void* context, std::int64_t) {

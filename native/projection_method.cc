@@ -121,7 +121,7 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
       break;
   }
   const auto count_tasks = [&] { return s.tasks = call.src.n * shape_.groups * s.count(); };
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const int threads = thread_count(call.threads);
   while (count_tasks() > 0 && threads > 1 && s.tasks < 4 * threads) {
     // The products of the lines above a block are computed once more: blocks stay much larger than that.
     const int a = s.block[0] > 4 * (reach_[0] + 1) ? 0 : s.block[1] > 4 * (reach_[1] + 1) ? 1 : 2;

@@ -275,7 +275,7 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   while (elements() > budget && halve()) {
   }
   const auto count_tasks = [&] { return call.src.n * shape_.groups * s.count(); };
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const int threads = thread_count(call.threads);
   const index wanted = threads > 1 ? 4 * threads : 1, units = index(units_.size());
   index blocks = count_tasks();
   while (blocks > 0 && blocks < wanted && s.block[0] * s.block[1] > 1 && halve()) blocks = count_tasks();

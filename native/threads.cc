@@ -273,7 +273,7 @@ int default_threads() {
 }
 
 bool parallel_for(std::int64_t tasks, int threads, TaskFunction task, void* context, ShouldStop should_stop) {
-  if (threads < 1) threads = default_threads();
+  threads = thread_count(threads);
   if (threads > tasks) threads = int(tasks);
   if (threads <= 1 || inside_task) {
     Stop stop(inside_task ? nullptr : should_stop);

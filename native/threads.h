@@ -12,6 +12,8 @@ namespace ct {
 // Threads a call gets that asks for none: CONVTRANSPOSE_NUM_THREADS, OMP_NUM_THREADS, the CPUs that
 // this process may use. The first that is a positive number wins.
 int default_threads();
+// The same for one that asks for `wanted`, unless that is less than one.
+inline int thread_count(int wanted) { return wanted < 1 ? default_threads() : wanted; }
 
 using TaskFunction = void (*)(void* context, std::int64_t task);
 using ShouldStop = bool (*)();

@@ -114,7 +114,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // and all scratch memory stays well below a quarter of the arrays.
   const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
   const index largest = p.table->max_positions[1], fewest = std::min<index>(largest, 8);
-  const int threads = call.threads < 1 ? default_threads() : call.threads;
+  const int threads = thread_count(call.threads);
   const index share = scratch_share(p.shape, call);
   s.batch_block = 1;
   const auto too_large = [&] {
