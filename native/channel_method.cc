@@ -295,16 +295,13 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
              s.batch_block * s.line_elements * index(sizeof(T)) <= 256 << 10;
   if (!s.planar) s.line_elements = 0;
   s.streams = worth_streaming(call.dst, packing_.dst_channels);
-  const auto bytes = [](const auto& array) {
-    return array.n * array.c * array.size[0] * array.size[1] * array.size[2] * index(sizeof(T));
-  };
   // What caches hold need not be fetched; planes only where sources are the larger side, for every plane of a
   // window is a run of its own.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
   s.stages = planar && src.stride_c * index(sizeof(T)) % 2048 == 0;
   s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 &&
-                  bytes(src) > 4 * l2_bytes() &&
-                  (src.stride_c == 1 || (planar && bytes(src) > bytes(call.dst)));
+                  elements_of(src) * index(sizeof(T)) > 4 * l2_bytes() &&
+                  (src.stride_c == 1 || (planar && elements_of(src) > elements_of(call.dst)));
   const index window = window_elements(s.block, s.batch_block);
   s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements +
                        s.staged(window_elements(s.block, 1) / spread<T>(packing_.src_channels));

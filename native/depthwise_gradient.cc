@@ -213,12 +213,14 @@ struct Planes {
   // Null if no kernel is for these arrays.
   static const DepthwiseKernel<T>* find(const KernelTable<T>& table, const View<const T>& x,
                                         const View<const T>& y, const Axis (&axes)[kAxes]) {
-    const Axis &h = axes[1], &w = axes[2];
     const bool planar = x.stride[2] == 1 && y.stride[2] == 1 && x.size[2] >= table.lanes;
-    if (!planar || h.k != w.k || h.s != w.s || h.d != 1 || w.d != 1) return nullptr;
-    for (const DepthwiseKernel<T>& k : table.depthwise)
-      if (k.kernel_size == w.k && k.stride == w.s && k.plane_gradient) return &k;
-    return nullptr;
+    Shape shape;
+    for (int a = 0; a < kAxes; ++a) {
+      shape.k[a] = axes[a].k;
+      shape.s[a] = axes[a].s;
+      shape.d[a] = axes[a].d;
+    }
+    return planar ? plane_kernel(table, shape) : nullptr;
   }
 };
 

@@ -81,11 +81,6 @@ struct Run {
   index elements() const { return runs * length * x.c; }  // of the result
 };
 
-template <class T>
-index elements_of(const View<const T>& a) {
-  return a.n * a.c * a.size[0] * a.size[1] * a.size[2];
-}
-
 // The tile that fits `elements` of the broadcast side and `vectors` best: most vectors of it.
 template <class T>
 index tile_vectors(const KernelTable<T>& table, index elements, index vectors) {

@@ -7,6 +7,7 @@
 
 #include "buffer.h"
 #include "core.h"
+#include "schedule.h"
 #include "threads.h"
 
 namespace ct {
@@ -59,13 +60,8 @@ inline index workers(int threads, index tasks) {
 // well below a quarter of input, output and kernel.
 template <class T>
 index scratch_share(const Shape& shape, const Call<T>& call) {
-  index inputs = call.src.n * shape.c_in, outputs = call.src.n * shape.c_out;
-  for (const Axis& axis : call.axes) {
-    inputs *= axis.i;
-    outputs *= axis.o;
-  }
   const index kernel = shape.taps() * shape.c_out / shape.groups * shape.c_in;
-  return (inputs + outputs + kernel) / (5 * thread_count(call.threads));
+  return (elements_of(call.src) + elements_of(call.dst) + kernel) / (5 * thread_count(call.threads));
 }
 
 // A method whose run is a number of tasks: Self::schedule(call) gives something with `tasks` and the

@@ -205,6 +205,11 @@ inline DepthwiseAxis depthwise_axis(Kind kind, const Axis& axis, index low, inde
 // Bytes of source that a block may hold: about a third of the L2 cache.
 inline index block_budget() { return std::clamp<index>(l2_bytes() / 3, 64 << 10, 512 << 10); }
 
+template <class T>
+index elements_of(const View<T>& a) {
+  return a.n * a.c * a.size[0] * a.size[1] * a.size[2];
+}
+
 // Whether destinations are written around the caches: an array far larger than the second cache would only
 // pass through it, after being read for nothing. Every store must then be an aligned vector: `run` channels
 // from one group to the next, whole cache lines between all neighbours. `caches` is how many times the second
@@ -213,15 +218,14 @@ inline index block_budget() { return std::clamp<index>(l2_bytes() / 3, 64 << 10,
 template <class T>
 bool worth_streaming(const View<T>& dst, index run, index caches = 4) {
   const index line = 64;
-  index bytes = dst.n * dst.c * index(sizeof(T)), misaligned = run * index(sizeof(T)) % line;
+  index misaligned = run * index(sizeof(T)) % line;
   misaligned |= index(reinterpret_cast<std::uintptr_t>(dst.data) % std::uintptr_t(line));
   if (dst.stride_c != 1) misaligned |= dst.stride_c * index(sizeof(T)) % line;
   if (dst.n > 1) misaligned |= dst.stride_n * index(sizeof(T)) % line;
-  for (int a = 0; a < kAxes; ++a) {
-    bytes *= dst.size[a];
+  for (int a = 0; a < kAxes; ++a)
     if (dst.size[a] > 1 && dst.stride[a] != 1) misaligned |= dst.stride[a] * index(sizeof(T)) % line;
-  }
-  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 && bytes > caches * l2_bytes();
+  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 &&
+         elements_of(dst) * index(sizeof(T)) > caches * l2_bytes();
 }
 
 // Elements between neighbouring positions of scratch memory. A distance of whole pages' fractions would put
