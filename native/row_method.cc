@@ -80,6 +80,12 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
     bool streams;   // lines go around the caches
     bool in_place;  // kernels write the destinations themselves
   };
+  // Positions that tiles pass over: some runs of the scratch memory, and where the first one's results go.
+  struct Rows {
+    const T* src;
+    index pitch, runs, positions;
+    T* dst;
+  };
   Schedule schedule(const Call<T>& call) const;
   void add_unit(const std::vector<std::pair<index, index>>& pairs, index channel, index channels);
   void pack(const T* kernel);
@@ -94,6 +100,8 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
                    T* to) const;
   void copy_line(const Schedule& plan, const View<const T>& view, const std::vector<Columns>& w,
                  index channels, const T* from, T* to) const;
+  void compute_unit(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
+                    const std::vector<index>& offsets, const Rows& rows, RowTile<T> tile) const;
   void store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
                   const index (&q)[kAxes], const index (&q_stop)[kAxes], index begin, index end,
                   const T* buffer) const;
@@ -414,6 +422,39 @@ void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call
   }
 }
 
+// All tiles of a unit over some runs of positions.
+template <class T>
+void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
+                                const std::vector<index>& offsets, const Rows& rows, RowTile<T> tile) const {
+  const index lanes = table_.lanes, vectors = ceil_div(rows.positions, lanes);
+  const index vector_bytes = index(sizeof(T)) * lanes;
+  T bias[KernelTable<T>::kMaxRows];
+  tile.bias = bias;
+  for (const RowTileRows& part : unit.tiles) {
+    for (index m = 0; m < part.count; ++m) {
+      const index channel = unit.rows[std::size_t(part.first + m)].channel;
+      bias[m] = call.bias ? call.bias[group * shape_.dst_channels() + channel] : T(0);
+    }
+    tile.taps = part.taps;
+    tile.src_offset = offsets.data() + part.offsets;
+    tile.weights = weights_.data() + group * group_weights_ + part.weights;
+    T* const to = rows.dst + part.first * tile.dst_stride;
+    const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
+    for (index n = 0; n < rows.runs; ++n)
+      for (index v = 0; v < vectors; v += size) {
+        const index some = std::min(size, vectors - v), left = rows.positions - v * lanes;
+        tile.src = rows.src + n * rows.pitch + v * lanes;
+        tile.dst = to + n * call.dst.stride[1] + v * lanes;
+        if (plan.in_place) {
+          tile.rest = left < some * lanes ? left % lanes : 0;
+          tile.streams = plan.streams && tile.rest == 0 &&
+                         reinterpret_cast<std::uintptr_t>(tile.dst) % std::uintptr_t(vector_bytes) == 0;
+        }
+        table_.row[part.count - 1][some - 1](tile);
+      }
+  }
+}
+
 template <class T>
 void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index task) const {
   const index lanes = table_.lanes, channels = shape_.src_channels();
@@ -440,11 +481,9 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   }
   index before[kAxes];  // columns of the window before q
   for (int a = 0; a < kAxes; ++a) before[a] = q[a] - window_begin(a, q[a]);
-  T bias[KernelTable<T>::kMaxRows];
   RowTile<T> tile;
   tile.src_stride_c = planes_ * plan.plane;
   tile.channels = channels;
-  tile.bias = bias;
   tile.dst_stride = plan.in_place ? call.dst.stride_c : buffer_.vectors * lanes;
   tile.weight_offset = nullptr;
 
@@ -463,34 +502,11 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
       const index runs = plan.in_place ? std::min(most, q_stop[1] - q_h) : 1;
       for (index begin = 0; begin < run; begin += chunk) {
         const index end = std::min(begin + chunk, run);
-        const index vectors = ceil_div(end - begin, lanes);
         for (index u = unit_begin; u < unit_end; ++u) {
           const Unit& unit = units_[std::size_t(u)];
-          for (const RowTileRows& rows : unit.tiles) {
-            for (index m = 0; m < rows.count; ++m)
-              bias[m] = call.bias ? call.bias[group * shape_.dst_channels() +
-                                              unit.rows[std::size_t(rows.first + m)].channel]
-                                  : T(0);
-            tile.taps = rows.taps;
-            tile.src_offset = offsets.data() + rows.offsets;
-            tile.weights = weights_.data() + group * group_weights_ + rows.weights;
-            const index size = tile_size(vectors, table_.row_vectors[rows.count - 1]);
-            T* const to = plan.in_place ? line + (unit.channel_begin + rows.first) * tile.dst_stride + begin
-                                        : buffer + rows.first * tile.dst_stride;
-            for (index n = 0; n < runs; ++n)
-              for (index v = 0; v < vectors; v += size) {
-                const index some = std::min(size, vectors - v), left = end - begin - v * lanes;
-                tile.src = first + n * pitch + begin + v * lanes;
-                tile.dst = to + n * call.dst.stride[1] + v * lanes;
-                if (plan.in_place) {
-                  tile.rest = left < some * lanes ? left % lanes : 0;
-                  tile.streams =
-                      plan.streams && tile.rest == 0 &&
-                      reinterpret_cast<std::uintptr_t>(tile.dst) % (sizeof(T) * std::size_t(lanes)) == 0;
-                }
-                table_.row[rows.count - 1][some - 1](tile);
-              }
-          }
+          const Rows rows = {first + begin, pitch, runs, end - begin,
+                             plan.in_place ? line + unit.channel_begin * tile.dst_stride + begin : buffer};
+          compute_unit(plan, call, unit, group, offsets, rows, tile);
           if (!plan.in_place) store_unit(plan, unit, call, dst, q_d, q, q_stop, begin, end, buffer);
         }
       }
