@@ -156,16 +156,23 @@ struct RowTile {
   bool streams = false;  // whole vectors, aligned, around the caches
 };
 
+// One tap of one axis: which slice of the kernel, and where it reads relative to q.
+struct AxisTap {
+  index kernel_index;
+  index shift;  // forward: source = q - shift; adjoint: source = i * s - lo + shift
+};
+
 // What the projection method adds up: shifted rows of products, each masked where it leaves its line.
-//   dst[c, j] = bias[c] + sum over taps t of (src[t][c * src_step + j] where mask[t][j] has its bits set,
-//   else 0)
-// Whole vectors are read and written.
+//   dst[c, j] = bias[c] + sum over lines l and taps t of (row(l, t, c)[j - shift(t)] where
+//   mask[j - shift(t)] has its bits set, else 0)
+// Row (t, c) of a line is number kernel_index(t) * channels + c of those. Whole vectors are read and written.
 template <class T>
 struct SumTile {
-  index taps, channels, count;
-  const T* const* src;
-  const T* const* mask;
-  index src_step, dst_step;  // between channels
+  const T* const* lines;
+  const AxisTap* taps;
+  const T* mask;
+  index line_count, tap_count, channels, count;
+  index src_step, dst_step;  // between rows, between channels of sums
   const T* bias;
   T* dst;
 };

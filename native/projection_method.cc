@@ -148,7 +148,7 @@ struct ProjectionMethod<T>::Task {
   index q[kAxes], q_stop[kAxes];  // destinations, in q
   index lo[kAxes], hi[kAxes];     // the source positions they need
   T *ring, *products, *source, *line, *mask;
-  std::vector<const T*> lines, rows, masks;  // of the sum at hand
+  std::vector<const T*> lines;  // of products: those of the sum at hand come first
 
   index width() const { return hi[2] - lo[2]; }
   index slot_size() const { return (self.along_rows_ ? self.padded_ : self.rows_) * plan.pitch; }
@@ -157,9 +157,7 @@ struct ProjectionMethod<T>::Task {
   }
 
   void open(T* memory) {
-    lines.reserve(std::size_t(self.shape_.k[0] * self.shape_.k[1]));
-    rows.reserve(std::size_t(self.shape_.taps()));
-    masks.reserve(std::size_t(self.shape_.taps()));
+    lines.resize(std::size_t(self.shape_.k[0] * self.shape_.k[1]));
     ring = memory + plan.front;
     products = memory + plan.ring;
     source = products + plan.products;
@@ -298,6 +296,8 @@ struct ProjectionMethod<T>::Task {
     out.stride_c = dst.stride_c;
     const index tap_step = channels * plan.pitch;
     SumTile<T> tile;
+    tile.lines = lines.data();
+    tile.mask = mask + begin - lo[2];
     tile.channels = channels;
     tile.count = end - begin;
     tile.src_step = plan.pitch;
@@ -308,7 +308,7 @@ struct ProjectionMethod<T>::Task {
         const index jd = q_d - pd.q0, jh = q_h - ph.q0;
         if (jd < 0 || jd >= pd.count || jh < 0 || jh >= ph.count) continue;
         // Lines of products that a tap of the first two axes reads.
-        lines.clear();
+        tile.line_count = 0;
         for (const AxisTap& td : pd.cls->taps) {
           const index d = q_d - td.shift;
           if (d < lo[0] || d >= hi[0]) continue;
@@ -316,21 +316,14 @@ struct ProjectionMethod<T>::Task {
             const index h = q_h - th.shift;
             if (h < lo[1] || h >= hi[1]) continue;
             const index taps = (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2];
-            lines.push_back(ring + step_of(d, h) % plan.slots * slot_size() +
-                            (h - lo[1]) % plan.step_lines * width() + taps * tap_step + begin - lo[2]);
+            lines[std::size_t(tile.line_count++)] = ring + step_of(d, h) % plan.slots * slot_size() +
+                                                    (h - lo[1]) % plan.step_lines * width() +
+                                                    taps * tap_step + begin - lo[2];
           }
         }
         for (const AxisClass& cw : self.classes_[2]) {
-          rows.clear();
-          masks.clear();
-          for (const T* from : lines)
-            for (const AxisTap& tw : cw.taps) {
-              rows.push_back(from + tw.kernel_index * tap_step - tw.shift);
-              masks.push_back(mask + begin - lo[2] - tw.shift);
-            }
-          tile.taps = index(rows.size());
-          tile.src = rows.data();
-          tile.mask = masks.data();
+          tile.taps = cw.taps.data();
+          tile.tap_count = index(cw.taps.size());
           T* to = line + cw.residue * channels * out.pitch;
           tile.dst = to + begin - q[2];
           self.table_.sum_rows(tile);

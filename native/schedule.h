@@ -13,12 +13,6 @@ namespace ct {
 inline index ceil_div(index a, index b) { return (a + b - 1) / b; }
 inline index floor_div(index a, index b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
-// One tap of one axis: which slice of the kernel, and where it reads relative to q.
-struct AxisTap {
-  index kernel_index;
-  index shift;  // forward: source = q - shift; adjoint: source = i * s - lo + shift
-};
-
 // A residue class of destinations of one axis and its taps.
 struct AxisClass {
   index residue;

@@ -18,13 +18,14 @@ inline void sum_vectors(const ct::SumTile<T>& a, ct::index c, ct::index at) {
   Vec<T> acc[V];
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) acc[v] = splat(a.bias[c]);
-  const ct::index first = c * a.src_step + at;
-  for (ct::index t = 0; t < a.taps; ++t) {
-    const T* x = a.src[t] + first;
-    const T* mask = a.mask[t] + at;
+  for (ct::index l = 0; l < a.line_count; ++l)
+    for (ct::index t = 0; t < a.tap_count; ++t) {
+      const ct::AxisTap& tap = a.taps[t];
+      const T* x = a.lines[l] + (tap.kernel_index * a.channels + c) * a.src_step - tap.shift + at;
+      const T* mask = a.mask - tap.shift + at;
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) acc[v] += masked<T>(load(x + v * lanes), load(mask + v * lanes));
-  }
+      for (int v = 0; v < V; ++v) acc[v] += masked<T>(load(x + v * lanes), load(mask + v * lanes));
+    }
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) store(a.dst + c * a.dst_step + at + v * lanes, acc[v]);
 }
