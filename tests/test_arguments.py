@@ -442,8 +442,8 @@ def test_gradient_of_the_pullback():
     ):
         pullback(np.ones((8, 2), "float32"))
     text = (
-        "gradient must have the type float32 of the outputs, but it is float64. "
-        "Convert it: gradient.astype('float32')."
+        "gradient and outputs must have the same type, but gradient is float64 and outputs is float32. "
+        "Convert one: gradient.astype('float32')."
     )
     with pytest.raises(TypeError, match=words(text)):
         pullback(np.ones(Y))

@@ -27,6 +27,7 @@ __all__ = [
     "adjoint_problem",
     "algorithm",
     "array",
+    "array_of",
     "bias_vector",
     "compute_dtype",
     "data_format",
@@ -37,7 +38,6 @@ __all__ = [
     "output_array",
     "padding_rule",
     "problem",
-    "same_type",
     "shape",
     "threads_count",
 ]
@@ -201,13 +201,17 @@ def array(value: Any, name: str) -> np.ndarray[Any, np.dtype[Any]]:
     return made if made.dtype.isnative else made.astype(made.dtype.newbyteorder("="))
 
 
-def same_type(name: str, dtype: np.dtype[Any], other: str, other_dtype: np.dtype[Any]) -> None:
-    """Two arrays must have one type."""
-    if dtype != other_dtype:
+def array_of(value: Any, name: str, dtype: np.dtype[Any], owner: str) -> np.ndarray[Any, np.dtype[Any]]:
+    """``value`` as an array of the type that the argument ``owner`` has."""
+    if isinstance(value, np.ndarray) and value.dtype == dtype:  # which has been through `array`
+        return value
+    made = array(value, name)
+    if made.dtype != dtype:
         raise TypeError(
-            f"{name} and {other} must have the same type, but {name} is {dtype} and {other} is "
-            f"{other_dtype}. Convert one: {name}.astype('{other_dtype}')."
+            f"{name} and {owner} must have the same type, but {name} is {made.dtype} and {owner} is "
+            f"{dtype}. Convert one: {name}.astype('{dtype}')."
         )
+    return made
 
 
 def algorithm(value: Any) -> str:
@@ -542,8 +546,6 @@ def _too_large(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> str:
 
 def _overlaps_itself(a: np.ndarray[Any, np.dtype[Any]]) -> bool:
     """Whether elements may share memory. Slices, transposes and reversals of ordinary arrays never do."""
-    if a.flags.c_contiguous:
-        return False
     end = a.itemsize
     for stride, n in sorted((abs(stride), n) for stride, n in zip(a.strides, a.shape, strict=True) if n > 1):
         if stride < end:
@@ -590,9 +592,10 @@ def output_array(
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
         got = f"{out.dtype} array of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ValueError(f"out must be a {dtype} array of shape {shape}. Got {got}.")
-    if not out.flags.writeable:
+    flags = out.flags
+    if not flags.writeable:
         raise ValueError("out must be writeable, but it is read-only.")
-    if _overlaps_itself(out):
+    if not flags.c_contiguous and _overlaps_itself(out):
         raise ValueError(
             f"out must not overlap with itself: some of its elements share memory. "
             f"Got out of shape {out.shape} with strides {out.strides} in bytes."

@@ -158,8 +158,8 @@ def conv_transpose(
     >>> conv_transpose(x, np.ones((3, 1, 1), "float32"), strides=2, padding="same").shape
     (1, 4, 1)
     """
-    x, w = args.array(inputs, "inputs"), args.array(kernel, "kernel")
-    args.same_type("inputs", x.dtype, "kernel", w.dtype)
+    w = args.array(kernel, "kernel")
+    x = args.array_of(inputs, "inputs", w.dtype, "kernel")
     opts = args.options(w.shape, strides, padding, output_padding, data_format, dilation_rate, groups)
     known = args.problem(opts, x.shape)  # before anything is packed
     if out is not None:
@@ -228,8 +228,8 @@ def conv(
     >>> conv(y, np.ones((3, 1, 1), "float32"), strides=2)[0, :, 0]
     array([3., 9.], dtype=float32)
     """
-    y, w = args.array(inputs, "inputs"), args.array(kernel, "kernel")
-    args.same_type("inputs", y.dtype, "kernel", w.dtype)
+    w = args.array(kernel, "kernel")
+    y = args.array_of(inputs, "inputs", w.dtype, "kernel")
     opts = args.options(w.shape, strides, padding, output_padding, data_format, dilation_rate, groups)
     known = args.adjoint_problem(opts, y.shape)
     if out is not None:
@@ -291,8 +291,8 @@ def conv_transpose_kernel_gradient(
     >>> conv_transpose_kernel_gradient(x, y, 3, strides=2)[:, 0, 0]
     array([2., 4., 6.], dtype=float32)
     """
-    x, y = args.array(inputs, "inputs"), args.array(outputs, "outputs")
-    args.same_type("inputs", x.dtype, "outputs", y.dtype)
+    y = args.array(outputs, "outputs")
+    x = args.array_of(inputs, "inputs", y.dtype, "outputs")
     known = args.gradient_problem(
         x.shape,
         y.shape,
@@ -384,14 +384,9 @@ def conv_transpose_vjp(
     outputs = conv_transpose(x, w, *given, groups=groups, bias=bias, threads=threads)
 
     def pullback(gradient: Any) -> Gradients:
-        dy = args.array(gradient, "gradient")
+        dy = args.array_of(gradient, "gradient", outputs.dtype, "outputs")
         if dy.shape != outputs.shape:
             raise ValueError(f"gradient must have the shape {outputs.shape} of the outputs. Got {dy.shape}.")
-        if dy.dtype != outputs.dtype:
-            raise TypeError(
-                f"gradient must have the type {outputs.dtype} of the outputs, but it is {dy.dtype}. "
-                f"Convert it: gradient.astype('{outputs.dtype}')."
-            )
         dx = conv(dy, w, *given, groups=groups, threads=threads)
         dw = conv_transpose_kernel_gradient(x, dy, w.shape[:-2], *given, groups=groups, threads=threads)
         if bias is None:

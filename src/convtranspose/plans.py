@@ -233,8 +233,7 @@ class Plan:
         ndarray, shape (n, *o, c_out) or (n, c_out, *o)
             ``out``, or a new array.
         """
-        x = args.array(inputs, "inputs")
-        args.same_type("inputs", x.dtype, "kernel", self.dtype)
+        x = args.array_of(inputs, "inputs", self.dtype, "kernel")
         known = self.problem(x.shape)
         workers = args.threads_count(threads)
         shape = known.output_shape if self._kind == "forward" else known.input_shape
