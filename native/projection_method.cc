@@ -179,7 +179,9 @@ struct ProjectionMethod<T>::Task {
     T* to = ring + step % plan.slots * slot_size();
     for (index p = 0, count; p < positions; p += count) {
       count = std::min(plan.chunk, positions - p);
-      if (!self.along_rows_ && count > self.table_.lanes) count -= count % self.table_.lanes;
+      // Whole vectors of planes need no copy.
+      if (!self.along_rows_ && src.stride[2] == 1 && count > self.table_.lanes)
+        count -= count % self.table_.lanes;
       if (self.along_rows_)
         along_rows(from + p * src.stride[2], count, to + p);
       else
