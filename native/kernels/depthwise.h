@@ -89,14 +89,12 @@ void depthwise_last(const ct::DepthwiseRun<T>& a) {
 }
 
 // Any kernel, stride and dilation, and fewer channels than a vector has lanes: M neighbouring q of N vectors
-// of channels, the last of which begins `last` behind c.
+// V of channels, or single ones, the last of which begins `last` behind c.
 template <class T, class V, int N, int M, bool Edge>
 inline void depthwise_any_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q,
                                ct::index phase, ct::index c, ct::index last) {
   constexpr ct::index cache_line = 64, lanes = Simd<T>::lanes;
-  const auto from = [last](const T* p, int n) {
-    return *reinterpret_cast<const V*>(p + (n < N - 1 ? n * lanes : last));
-  };
+  const auto from = [last](const T* p, int n) { return load_as<V>(p + (n < N - 1 ? n * lanes : last)); };
   V acc[N][M];
 #pragma GCC unroll 2
   for (int n = 0; n < N; ++n)
@@ -137,7 +135,7 @@ inline void depthwise_any_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwise
     if (Edge && (to < 0 || to >= a.w.dst_size)) continue;
     T* const dst = a.dst + line.dst + to * a.w.dst_stride + c;
 #pragma GCC unroll 2
-    for (int n = 0; n < N; ++n) *reinterpret_cast<V*>(dst + (n < N - 1 ? n * lanes : last)) = acc[n][m];
+    for (int n = 0; n < N; ++n) store(dst + (n < N - 1 ? n * lanes : last), acc[n][m]);
   }
 }
 
@@ -145,7 +143,7 @@ inline void depthwise_any_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwise
 template <class T, int M, bool Edge>
 inline void depthwise_any_channels(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q,
                                    ct::index phase) {
-  using V = typename Simd<T>::Unaligned;
+  using V = Vec<T>;
   constexpr ct::index lanes = Simd<T>::lanes;
   if (a.channels < lanes) {
     for (ct::index c = 0; c < a.channels; ++c) depthwise_any_tile<T, T, 1, M, Edge>(a, line, q, phase, c, 0);

@@ -43,6 +43,18 @@ inline void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename Simd<T>::Unaligned*>(p) = v;
 }
 
+// One number or a vector of them, V says which.
+template <class V, class T>
+inline V load_as(const T* p) {
+  if constexpr (sizeof(V) == sizeof(T))
+    return *p;
+  else
+    return load(p);
+}
+
+inline void store(float* p, float x) { *p = x; }
+inline void store(double* p, double x) { *p = x; }
+
 // A vector of 16-byte pieces, piece n from p(n).
 template <class T, class Pointer>
 inline Vec<T> load_pieces(const Pointer& p) {
