@@ -13,6 +13,11 @@ class Ahead {
  public:
   static constexpr index kLine = 64;
 
+  // Forgets what was noted.
+  void clear() {
+    runs_.clear();
+    at_ = 0;
+  }
   // Notes [begin, end) to be fetched after what was noted before.
   void add(const void* begin, const void* end) {
     runs_.push_back({static_cast<const char*>(begin), static_cast<const char*>(end)});

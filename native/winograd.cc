@@ -6,6 +6,10 @@
 
 namespace ct {
 
+// Tiles that share the weights on their way through the caches, where there are as many, and the fewest that
+// blocks are cut down to. Kernels may take them in several steps, which find the weights close by.
+constexpr index kSharingTiles = 14, kFewestTiles = 8;
+
 template <class T>
 WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
   std::vector<index> sizes;
@@ -113,14 +117,13 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // Transformed points and products of a block stay in the L2 cache beside the weights that pass over them,
   // and all scratch memory stays well below a quarter of the arrays.
   const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
-  const index largest = p.table->max_positions[1], fewest = std::min<index>(largest, 8);
   const int threads = thread_count(call.threads);
   const index share = scratch_share(p.shape, call);
   s.batch_block = 1;
   const auto too_large = [&] {
     const index tiles = count();
-    return (tiles > largest && s.point_elements + s.product_elements > budget) ||
-           (tiles > fewest && s.elements() > share);
+    return (tiles > kSharingTiles && s.point_elements + s.product_elements > budget) ||
+           (tiles > kFewestTiles && s.elements() > share);
   };
   while (too_large() && halve()) {
   }
@@ -129,9 +132,9 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   bool whole = true;
   for (int a = 0; a < kAxes; ++a) whole &= s.block[a] >= s.axis[a].extent;
   if (whole)
-    s.batch_block = std::clamp<index>(std::max(budget / image, ceil_div(2 * largest, image_tiles)), 1,
+    s.batch_block = std::clamp<index>(std::max(budget / image, ceil_div(2 * kSharingTiles, image_tiles)), 1,
                                       std::max<index>(call.src.n, 1));
-  while (s.batch_block > 1 && count() > largest && s.elements() > share) --s.batch_block;
+  while (s.batch_block > 1 && count() > kSharingTiles && s.elements() > share) --s.batch_block;
 
   const index wanted = threads > 1 ? 4 * threads : 1, panels = index(p.panels.size());
   const auto blocks = [&] {
@@ -149,7 +152,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   if (tasks > 0 && tasks < wanted) {
     s.pass_run = ceil_div(s.passes, std::min(s.passes, ceil_div(wanted, tasks)));
     const index runs = ceil_div(s.passes, s.pass_run);
-    while (tasks * runs < wanted && count() >= 4 * largest && halve()) tasks = blocks();
+    while (tasks * runs < wanted && count() >= 4 * kSharingTiles && halve()) tasks = blocks();
     if (tasks * runs < wanted)
       s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, tasks * runs)));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "ahead.h"
 #include "winograd.h"
 
 namespace ct {
@@ -151,6 +152,7 @@ class Winograd<T>::Task {
   index to_stride_n_, to_step_[kAxes], to_stride_c_;
   T bias_[2 * 64 / sizeof(T)];
   std::vector<index> src_offset_, weight_offset_;  // of the parts that meet a point
+  Ahead ahead_;                                    // the weights of the next point
 };
 
 }  // namespace ct

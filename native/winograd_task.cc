@@ -197,6 +197,10 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
   product.columns = product.dst_stride = width;
   weight_offset_.clear();
   const index micro = tile_size(run, largest);
+  // Small tiles use the weights faster than the processor looks ahead along one stream of single cache lines:
+  // the kernels fetch those of the next point. Where a panel is two lines wide that was slower.
+  const bool fetches = width * index(sizeof(T)) <= Ahead::kLine;
+  const index steps = runs * ceil_div(run, micro) * ceil_div(p_.src_channels, product.kAheadChannels);
   index first = 0;  // tile of the current point
   each_point(form, [&](auto& point) {
     src_offset_.clear();
@@ -210,12 +214,15 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
     product.weight_offset = weight_offset_.data();
     product.weights = weights;
     weights += product.taps * slice;
+    ahead_.clear();
+    if (fetches) ahead_.add(weights, weights + product.taps * slice);
+    ahead_.share_out(steps * product.taps);
     for (index r = 0; r < runs; ++r) {
       const index begin = first + start(r);
       for (index t = 0; t < run; t += micro) {
         product.src = tiles.points + (begin + t) * plan_.pitch;
         product.dst = products_ + (begin + t) * width;
-        table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1](product);
+        ahead_.call(table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1], product, true);
       }
     }
     first += tiles.all;
