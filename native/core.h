@@ -137,6 +137,23 @@ struct DepthwiseGradientTile {
   index y_line = 0, line_stride = 0;  // between lines of taps
 };
 
+// The same on planes, for a few channels of the inputs at a time.
+//   dst[offset[m] + c] = or += sum over rows r, positions j of x[r, x_offset[c] + j] * y[r, y_offset[m] + j]
+template <class T>
+struct DotGradientTile {
+  static constexpr int kChannels = 4, kMaxTaps = 6;
+  index rows;
+  const T* const* x;
+  const T* const* y;
+  const index* count;  // positions per row
+  index x_offset[kChannels], y_offset[kMaxTaps];
+  index channels;  // to store
+  index x_ahead;   // from an input to one that will be wanted soon
+  T* dst;
+  index dst_offset[kMaxTaps];
+  bool add;
+};
+
 // What a micro-kernel of the row method gets: vectors of neighbouring positions in planar memory.
 //   dst[m, p] = bias[m] + sum over taps t, channels c of
 //               src[offset[t] + c * src_stride_c + p] * weights[t, c, m]
@@ -312,6 +329,8 @@ struct KernelTable {
   // All lines of a square of taps at once, for sizes whose sums fit the registers.
   int max_square_vectors[kMaxDepthwiseTaps];
   void (*depthwise_gradient_square[kMaxDepthwiseVectors][kMaxDepthwiseTaps])(const DepthwiseGradientTile<T>&);
+  int max_dot_taps;
+  void (*dot_gradient[DotGradientTile<T>::kMaxTaps])(const DotGradientTile<T>&);
   static constexpr int kMaxDots = 4;  // destination channels of the dot method
   void (*dot[kMaxDots])(const DotTile<T>&);
   int max_rows;               // of the row method

@@ -2,9 +2,7 @@
 //
 // Vectors lie along the input channels, or along the outputs: neighbouring taps of w and the output channels
 // are one run of channels-last memory. The other side is broadcast. Tasks share out taps and channels of the
-// result, and every task walks the same boxes of positions in the same order. Small kernels give too few such
-// tasks, which would all copy the same boxes: their boxes are cut into slices that have sums of their own, as
-// many as the sizes want. No sum depends on the threads, nor do the bits.
+// result, and every task walks the same boxes of positions in the same order, or those of its slice.
 //
 // Where taps share a tile, zeros stand for outputs that some of them do not reach: a number that is not
 // finite may spread among the taps of its channels.
@@ -12,23 +10,17 @@
 #include <vector>
 
 #include "method.h"
+#include "slices.h"
 #include "window.h"
 
 namespace ct {
 namespace {
-
-constexpr double kPassWork = 1e10;  // operations, a tenth of a second or so
-
-// Slices have sums of their own: so many at most, and no more of the arrays than this part.
-constexpr index kMostSlices = 8, kSumsPart = 8;
 
 template <class T>
 struct Run {
   View<const T> x, y;
   index groups, c_in, c_out;  // per group
   const KernelTable<T>* table;
-  T* out;
-  bool add;
   Blocks blocks;
   bool y_is_vector;
   index k[kAxes];        // the kernel, runs of taps as one
@@ -43,12 +35,9 @@ struct Run {
   bool x_copied;
   index x_pitch, y_pitch;
   index x_elements, y_elements;
-  index y_rows_elements;               // the part before the stacked lines
-  std::vector<index> element_places;   // of the broadcast side, in the result
-  index items, items_per_task, parts;  // of a slice
-  index slices, slice_blocks;
-  T* sums;                       // of the slices; a single one has the result
-  index first_block, end_block;  // of each slice, in the pass at hand
+  index y_rows_elements;              // the part before the stacked lines
+  std::vector<index> element_places;  // of the broadcast side, in the result
+  index items, items_per_task;
 
   Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes)
       : x(given_x), y(given_y), blocks(given_x.n, axes) {}
@@ -93,12 +82,11 @@ index tile_vectors(const KernelTable<T>& table, index elements, index vectors) {
 template <class T>
 class Task {
  public:
-  Task(const Run<T>& run, index task)
+  Task(const Run<T>& run, index part, T* sums)
       : r_(run),
-        slice_(task / run.parts),
-        begin_(task % run.parts * run.items_per_task),
+        begin_(part * run.items_per_task),
         end_(std::min(begin_ + run.items_per_task, run.items)),
-        sums_(run.slices > 1 ? run.sums + slice_ * run.elements() : run.out) {
+        sums_(sums) {
     const std::size_t slack = 64;
     const index panels = r_.chunks > 1 ? r_.panels : 1;
     const index elements = r_.y_elements + panels * r_.x_elements;
@@ -108,12 +96,11 @@ class Task {
     std::memset(y_memory_ + elements, 0, sizeof(T) * slack);
   }
 
-  void run() {
-    const index first = slice_ * r_.slice_blocks;
-    const index end = std::min(first + r_.end_block, r_.blocks.count());
-    for (index block = first + r_.first_block; block < end; ++block) {
+  // Boxes [begin, end); `fresh`: the first sets the sums.
+  void run(index begin, index end, bool fresh) {
+    for (index block = begin; block < end; ++block) {
       box_ = r_.blocks.box(block);
-      first_block_ = block == first && (r_.slices > 1 || !r_.add);
+      first_block_ = fresh && block == begin;
       open_x_ = open_y_ = packed_group_ = -1;
       for (index item = begin_; item < end_; ++item) do_item(item);
     }
@@ -268,7 +255,7 @@ class Task {
   }
 
   const Run<T>& r_;
-  const index slice_, begin_, end_;  // items
+  const index begin_, end_;  // items
   T* const sums_;
   T *x_memory_, *y_memory_;
   Box box_;
@@ -302,6 +289,9 @@ void cut_blocks(Run<T>& r) {
     else if (!r.blocks.halve())
       break;
   }
+  // No small chunk behind large ones: it would load as much as they do for few sums.
+  r.chunk = ceil_div(r.c_out, ceil_div(r.c_out, r.chunk));
+  elements();
 }
 
 // Lays vectors along the outputs or the inputs; false if the outputs do not allow it.
@@ -348,31 +338,6 @@ bool lay_out(Run<T>& r, bool y_is_vector) {
   return true;
 }
 
-// Slices of the boxes: as many as have sums that are small beside the arrays.
-template <class T>
-void cut_slices(Run<T>& r) {
-  const index most = std::min(kMostSlices, (elements_of(r.x) + elements_of(r.y)) / kSumsPart / r.elements());
-  r.slices = std::clamp<index>(most, 1, std::max<index>(r.blocks.count(), 1));
-  r.slice_blocks = ceil_div(r.blocks.count(), r.slices);
-  if (r.slice_blocks > 0) r.slices = ceil_div(r.blocks.count(), r.slice_blocks);
-}
-
-// The result: the sum of all slices, in their order.
-template <class T>
-bool add_slices(const Run<T>& r, int threads, ShouldStop should_stop) {
-  constexpr index kPiece = 1 << 13;
-  const std::vector<double> ones(std::size_t(r.slices + 1), 1.0);
-  const auto body = [&](index piece) {
-    const index begin = piece * kPiece;
-    const T* terms[kMostSlices + 1];
-    int count = 0;
-    if (r.add) terms[count++] = r.out + begin;
-    for (index n = 0; n < r.slices; ++n) terms[count++] = r.sums + n * r.elements() + begin;
-    r.table->combine(terms, ones.data(), count, std::min(kPiece, r.elements() - begin), r.out + begin);
-  };
-  return parallel_for(ceil_div(r.elements(), kPiece), threads, body, should_stop);
-}
-
 // Along which side the vectors do more useful work.
 template <class T>
 void lay_out(Run<T>& r) {
@@ -396,12 +361,12 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
     return depthwise_kernel_gradient(x, y, out, axes, path, threads, should_stop, add);
   if (group_gradient_applies(x, y, axes, groups, path))
     return group_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add);
+  if (dot_gradient_applies(x, y, axes, groups, path))
+    return dot_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add);
   Run<T> r(x, y, axes);
   r.groups = groups;
   r.c_in = x.c / groups;
   r.c_out = y.c / groups;
-  r.out = out;
-  r.add = add;
   r.table = &kernels<T>(path);
   lay_out(r);
   const index line = 64 / index(sizeof(T));
@@ -413,25 +378,19 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
     r.element_places.push_back(r.y_is_vector ? m : (m % r.h_taps * r.w_taps + m / r.h_taps) * all);
   r.items = groups * r.chunks * r.panels * r.rest;
   threads = thread_count(threads);
-  cut_slices(r);
-  if (r.slices > 1) r.sums = static_cast<T*>(scratch(sizeof(T) * std::size_t(r.slices * r.elements()), 2));
+  const Slices<T> slices(out, add, r.elements(), elements_of(x) + elements_of(y), r.blocks.count());
   // Every task copies the windows that it needs, so there are no more tasks than threads. Groups of whole
   // cache lines share nothing: the more tasks the better they balance.
-  const index per_slice = ceil_div(index(threads), r.slices);
+  const index per_slice = ceil_div(index(threads), slices.count());
   const bool apart = threads > 1 && groups >= per_slice && std::min(r.c_in, r.c_out) >= line;
-  const index parts = apart ? std::min(groups, 4 * per_slice) : std::min(r.items, per_slice);
+  const index parts = apart ? std::min(groups, 4 * per_slice) : slices.parts(threads, r.items);
   const index undivided = apart ? r.items / groups : 1;
   r.items_per_task = ceil_div(r.items / undivided, parts) * undivided;
-  r.parts = ceil_div(r.items, r.items_per_task);
-  // Passes over some boxes each, between which an interrupted user is heard.
   const double work = 2.0 * double(r.blocks.x_positions()) * double(r.runs * r.length) * double(x.c);
-  const index pass = index(std::clamp(kPassWork * threads / work / double(r.slices), 1.0, 1e9));
-  const auto body = [&](index task) { Task<T>(r, task).run(); };
-  for (r.first_block = 0; r.first_block < r.slice_blocks; r.first_block = r.end_block) {
-    r.end_block = std::min(r.first_block + pass, r.slice_blocks);
-    if (!parallel_for(r.slices * r.parts, threads, body, should_stop)) return false;
-  }
-  return r.slices == 1 || add_slices(r, threads, should_stop);
+  const auto body = [&](index part, T* sums, index begin, index end, bool fresh) {
+    Task<T>(r, part, sums).run(begin, end, fresh);
+  };
+  return slices.run(*r.table, ceil_div(r.items, r.items_per_task), work, threads, should_stop, body);
 }
 
 template bool kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,

@@ -149,6 +149,13 @@ bool group_gradient_applies(const View<const T>& x, const View<const T>& y, cons
 template <class T>
 bool group_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
                            index groups, const Path& path, int threads, ShouldStop should_stop, bool add);
+// The same for planes of inputs with few output channels.
+template <class T>
+bool dot_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],
+                          index groups, const Path& path);
+template <class T>
+bool dot_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
+                         index groups, const Path& path, int threads, ShouldStop should_stop, bool add);
 // The same for one channel per group, or one input and several outputs where planes have a kernel.
 template <class T>
 bool depthwise_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],

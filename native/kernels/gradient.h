@@ -18,6 +18,12 @@ template <class T, int M, int V>
 void gradient_kernel(const ct::GradientTile<T>& g) {
   constexpr int lanes = Simd<T>::lanes;
   Vec<T> acc[M][V] = {};
+  // Whole vectors of the result are on their way to the cache while they are summed up.
+  bool whole = g.dst_stride_c == 1;
+  for (int v = 0; v < V; ++v) whole &= g.columns[v] == lanes;
+  if (whole)
+    for (int m = 0; m < M; ++m)
+      for (int v = 0; v < V; ++v) __builtin_prefetch(g.dst + g.dst_element[m] + g.dst_offset[v], 1);
   // From the first vector, which needs no register then.
   ct::index offset[V];
 #pragma GCC unroll 8
@@ -55,6 +61,18 @@ void gradient_kernel(const ct::GradientTile<T>& g) {
       b += b_step;
     }
   }
+  if (whole) {
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      T* const dst = g.dst + g.dst_element[m];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        T* const to = dst + g.dst_offset[v];
+        store(to, g.add ? load(to) + acc[m][v] : acc[m][v]);
+      }
+    }
+    return;
+  }
   // By way of memory: as code for every register it would be larger than all the rest.
   T sums[M * V * lanes];
 #pragma GCC unroll 16
@@ -65,12 +83,8 @@ void gradient_kernel(const ct::GradientTile<T>& g) {
     for (int v = 0; v < V; ++v) {
       const T* part = sums + (m * V + v) * lanes;
       T* dst = g.dst + g.dst_element[m] + g.dst_offset[v];
-      if (g.columns[v] == lanes && g.dst_stride_c == 1) {
-        store(dst, g.add ? load(dst) + load(part) : load(part));
-      } else {
-        for (ct::index c = 0; c < g.columns[v]; ++c)
-          dst[c * g.dst_stride_c] = g.add ? dst[c * g.dst_stride_c] + part[c] : part[c];
-      }
+      for (ct::index c = 0; c < g.columns[v]; ++c)
+        dst[c * g.dst_stride_c] = g.add ? dst[c * g.dst_stride_c] + part[c] : part[c];
     }
 }
 

@@ -8,6 +8,7 @@
 #include "depthwise_plane.h"
 #include "depthwise_plane_gradient.h"
 #include "dot.h"
+#include "dot_gradient.h"
 #include "gradient.h"
 #include "group.h"
 #include "half.h"
@@ -100,6 +101,12 @@ void add_depthwise_squares(KernelTable<T>& t) {
   if constexpr (K > 2) add_depthwise_squares<T, K - 1>(t);
 }
 
+template <class T, int M = dot_gradient_taps()>
+void add_dot_gradients(KernelTable<T>& t) {
+  t.dot_gradient[M - 1] = dot_gradient_kernel<T, M>;
+  if constexpr (M > 1) add_dot_gradients<T, M - 1>(t);
+}
+
 template <class T, int K, int S>
 DepthwiseKernel<T> depthwise() {
   DepthwiseKernel<T> out = {K, S, {depthwise_last<T, K, S, true>, depthwise_last<T, K, S, false>}, {}, {}};
@@ -160,6 +167,8 @@ KernelTable<T> make() {
   t.max_depthwise_vectors = kDepthwiseVectors;
   add_depthwise_gradients<T>(t);
   add_depthwise_squares<T>(t);
+  t.max_dot_taps = dot_gradient_taps();
+  add_dot_gradients<T>(t);
   t.dot[0] = dot_kernel<T, 1>;
   t.dot[1] = dot_kernel<T, 2>;
   t.dot[2] = dot_kernel<T, 3>;

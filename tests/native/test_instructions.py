@@ -15,6 +15,7 @@ SOURCE = """
 #include "kernels/depthwise.h"
 #include "kernels/depthwise_plane.h"
 #include "kernels/depthwise_plane_gradient.h"
+#include "kernels/dot_gradient.h"
 #include "kernels/gradient.h"
 #include "kernels/group.h"
 #include "kernels/row.h"
@@ -22,6 +23,7 @@ extern void* const kernels[] = {
     (void*)&channel_kernel<float, POSITIONS, 2>, (void*)&channel_kernel<double, POSITIONS, 2>,
     (void*)&gradient_kernel<float, POSITIONS, 2>, (void*)&gradient_kernel<double, gradient_elements(8), 8>,
     (void*)&gradient_kernel<float, gradient_elements(4), 4>, (void*)&depthwise_gradient_kernel<float, 4, 2>,
+    (void*)&dot_gradient_kernel<float, dot_gradient_taps()>, (void*)&dot_gradient_kernel<double, 3>,
     (void*)&group_gradient_kernel<float, 8, group_taps(8)>,
     (void*)&group_gradient_kernel<float, 4, group_taps(4)>,
     (void*)&group_kernel<float, group_positions()>, (void*)&group_kernel<double, group_positions()>,
