@@ -48,9 +48,10 @@ struct ChannelTile {
   const T* weights;            // packed: (tap, channel, panel)
   const T* bias;               // one panel, never null
   T* dst;
-  index dst_stride;    // between neighbouring positions
-  index dst_stride_c;  // between neighbouring channels
-  index columns;       // channels to store, at most one panel
+  index dst_stride;       // between neighbouring positions
+  index dst_stride_c;     // between neighbouring channels
+  index columns;          // channels to store, at most one panel
+  index bias_stride = 0;  // between neighbouring positions, where dst has sums that go on
   // Whole panels, aligned, go around the caches: for destinations that no cache would hold.
   bool streams = false;
   // Memory that another tile will read is fetched meanwhile: so much before every few channels of a tap.

@@ -27,6 +27,46 @@ bool Winograd<T>::pays(const Call<T>& call) const {
   return c.cost < 0.95 * c.direct;
 }
 
+namespace {
+
+// Whether no sum needs several parts, which read the tiles behind their own.
+bool whole_tiles(const WinogradAxis& axis) {
+  return std::all_of(axis.variants.begin(), axis.variants.end(), [](const Variant& v) { return !v.extra; });
+}
+
+}  // namespace
+
+// In a pass that has all strands along w: those of one class differ in their samples alone.
+template <class T>
+std::vector<std::vector<int>> Winograd<T>::find_families(const Schedule& s) {
+  const WinogradAxis& w = s.axis[2];
+  std::vector<std::vector<int>> classes(w.variants.size());
+  for (const Strand& strand : w.strands)
+    if (strand.variant >= 0) classes[std::size_t(strand.variant)].push_back(strand.cls);
+  const bool join = s.planar && whole_tiles(s.axis[0]) && whole_tiles(s.axis[1]) && whole_tiles(w);
+  std::vector<std::vector<int>> families;
+  for (int v = 0; v < int(w.variants.size()); ++v) {
+    const auto known = std::find_if(families.begin(), families.end(), [&](const std::vector<int>& family) {
+      const std::size_t first = std::size_t(family[0]), here = std::size_t(v);
+      return join && w.variants[first].form == w.variants[here].form && classes[first] == classes[here];
+    });
+    if (known != families.end())
+      known->push_back(v);
+    else
+      families.push_back({v});
+  }
+  return families;
+}
+
+// Whether the sums of a point may be cut between the sources of the first axes and still add in one order:
+// the parts of an axis that comes before another would have to come after it.
+template <class T>
+bool Winograd<T>::may_cut(const Schedule& s, int axes) {
+  bool parts = true;
+  for (int a = 0; a + 1 < axes; ++a) parts = parts && whole_tiles(s.axis[a]);
+  return parts && s.sources > 1;
+}
+
 template <class T>
 typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
                                                      const WinogradChoice& choice) const {
@@ -76,34 +116,60 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
                                  [](const Variant& v) { return v.form == kPlain; });
   s.overlaid = s.copied && s.apart && !plain;
 
+  s.families = find_families(s);
+  const index panels = index(p.panels.size());
+  index most_strands = 1;  // of a pass, along d and h
+  for (int a = 0; a < 2; ++a) {
+    std::size_t most = 0;
+    for (const auto& members : s.groups[a]) most = std::max(most, members.size());
+    most_strands *= index(most);
+  }
+  s.own = s.by_turns = false;
+  s.cut_axes = 0;
+  s.panel_run = panels;
+  s.in_place = panels == 1 && s.pitch >= 2 * lanes;
+  for (const WinogradAxis& axis : s.axis)
+    s.in_place = s.in_place && whole_tiles(axis) && axis.strands.size() == axis.variants.size();
+
   // Tiles and points of the largest pass of a block.
   const auto count = [&] {
     index tiles = s.batch_block, points = s.batch_block, products = s.batch_block;
     index window = s.batch_block * s.padded, lines = s.batch_block * 2 * lanes;
     for (int a = 0; a < kAxes; ++a) {
       index most_tiles = 0, most = 0, all = 0, samples = 0, lo = INT64_MAX, hi = INT64_MIN;
-      const bool apart = s.apart && a < 2;
+      const bool apart = s.apart && a < 2, own = apart || (s.own && a < 2);
+      const auto add = [&](index here, int shape) {
+        most_tiles = std::max(most_tiles, here);
+        most = std::max(most, here * shape);
+        all += here * shape;
+      };
+      if (a == 2)
+        for (const std::vector<int>& family : s.families) {
+          index here = 0;
+          for (const int v : family) here += s.axis[a].variants[std::size_t(v)].grid(0, s.block[a]);
+          add(here, s.axis[a].variants[std::size_t(family[0])].shape().points);
+        }
       for (const Variant& v : s.axis[a].variants) {
         const index here = v.grid(0, s.block[a]);
-        most_tiles = std::max(most_tiles, here);
-        most = std::max(most, here * v.shape().points);
-        all += here * v.shape().points;
+        if (a < 2) add(here, v.shape().points);
         const index stop = v.base + (apart ? 0 : s.axis[a].reach) +
                            s.axis[a].sample_step * ((here - 1) * v.shape().outputs + v.shape().points);
-        lo = apart ? v.base : std::min(lo, v.base);
-        hi = apart ? stop : std::max(hi, stop);
+        lo = own ? v.base : std::min(lo, v.base);
+        hi = own ? stop : std::max(hi, stop);
         samples = std::max(samples, std::min(hi - lo, s.axis[a].src_size));
       }
       tiles *= most_tiles;
       products *= most;
-      points *= a == 2 && s.planar ? all : most;
+      points *= a == 2 && s.planar && !s.by_turns ? all : most;
       window *= ceil_div(samples, s.line_step[a]);
       lines *= s.block[a] * (a == 2 ? s.axis[a].dst_step : 1);
     }
     s.window_elements = s.copied ? window : 0;
     s.point_elements = points * s.pitch;
-    s.product_elements = products * 2 * lanes;
+    s.product_elements = s.in_place ? 0 : products * 2 * lanes;
+    s.product_sets = s.cut_axes > 0 ? s.panel_run * index(s.families.size()) : 1;
     s.line_elements = s.planar ? lines : 0;
+    s.line_sets = s.by_turns ? s.panel_run * most_strands : 1;
     return tiles;
   };
   const auto halve = [&] {
@@ -136,7 +202,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
                                       std::max<index>(call.src.n, 1));
   while (s.batch_block > 1 && count() > kSharingTiles && s.elements() > share) --s.batch_block;
 
-  const index wanted = threads > 1 ? 4 * threads : 1, panels = index(p.panels.size());
+  const index wanted = threads > 1 ? 4 * threads : 1;
   const auto blocks = [&] {
     s.batch_blocks = ceil_div(call.src.n, s.batch_block);
     index all = s.batch_blocks * p.shape.groups;
@@ -147,7 +213,6 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     return all;
   };
   s.pass_run = std::max<index>(s.passes, 1);  // none where an axis has no destination
-  s.panel_run = panels;
   index tasks = blocks();
   if (tasks > 0 && tasks < wanted) {
     s.pass_run = ceil_div(s.passes, std::min(s.passes, ceil_div(wanted, tasks)));
@@ -159,7 +224,29 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.pass_runs = ceil_div(s.passes, s.pass_run);
   s.panel_runs = ceil_div(panels, s.panel_run);
   s.tasks = tasks * s.pass_runs * s.panel_runs;
+  s.own = s.copied && !s.apart && s.pass_run == 1 && s.passes > 1;
   count();
+  // Where even the fewest tiles need more than a share that counts, families take turns, then sources.
+  const index most = std::max(share + share / 5, (64 << 10) / index(sizeof(T)));
+  const auto tries = [&](auto change) {
+    const Schedule before = s;
+    change();
+    count();
+    if (s.elements() >= before.elements()) s = before;
+  };
+  if (s.elements() > most && s.planar && s.families.size() > 1)
+    tries([&] {
+      s.by_turns = true;
+      s.overlaid = false;
+    });
+  for (int axes = 1; axes <= kAxes && s.elements() > most && may_cut(s, axes); ++axes)
+    tries([&] {
+      s.cut_axes = axes;
+      s.in_place = s.overlaid = false;
+      index sources = 1;
+      for (int a = axes; a < kAxes; ++a) sources *= index(s.axis[a].sources.size());
+      s.pitch = spread<T>(sources * s.rounded);
+    });
   return s;
 }
 

@@ -92,6 +92,8 @@ class Winograd {
 
   WinogradChoice choice(const Axis (&axes)[kAxes]) const;
   Schedule schedule(const Call<T>& call, const WinogradChoice& choice) const;
+  static std::vector<std::vector<int>> find_families(const Schedule& s);
+  static bool may_cut(const Schedule& s, int axes);
   const Weights& weights(const WinogradChoice& choice, const T* packed) const;
 
   const ChannelPacking<T>& packing_;

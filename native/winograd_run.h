@@ -66,6 +66,8 @@ struct Winograd<T>::Schedule {
   WinogradAxis axis[kAxes];
   // Strands that a pass computes: those of one variant, or all of an axis.
   std::vector<std::vector<int>> groups[kAxes];
+  // Variants along w whose tiles meet the same weights in one pass, and are multiplied together.
+  std::vector<std::vector<int>> families;
   index block[kAxes], blocks[kAxes];  // in positions
   index batch_block, batch_blocks, passes, pass_run, pass_runs, panel_run, panel_runs, tasks;
   index rounded;  // source channels, rounded up to whole vectors
@@ -76,18 +78,22 @@ struct Winograd<T>::Schedule {
   bool streams;   // destinations go around the caches
   bool copied;    // samples come from a copy of the block's window
   bool apart;     // of the lines that one pass reads for one source, which no other pass or source does
+  bool own;       // the window has the samples of one pass alone, along d and h
+  bool overlaid;  // nothing reads the window behind the transforms: products take its place
+  bool in_place;  // nothing reads the points behind the products, which take their place
+  bool by_turns;  // a family is transformed when the one before it has been multiplied
+  int cut_axes;   // of which every source is multiplied by itself: sums go on from one to the next
   index line_step[kAxes];  // between the lines of the window
-  bool overlaid;           // nothing reads the window behind the transforms: products take its place
   index window_elements;   // beside a line of zeros
-  index point_elements, product_elements, line_elements;
+  index point_elements;
+  index product_elements, line_elements;  // of one panel and strand
+  index product_sets, line_sets;          // those that are kept
 
+  index behind_elements() const { return product_sets * product_elements + line_sets * line_elements; }
   index front_elements() const {
-    return padded +
-           (overlaid ? std::max(window_elements, product_elements + line_elements) : window_elements);
+    return padded + (overlaid ? std::max(window_elements, behind_elements()) : window_elements);
   }
-  index elements() const {
-    return front_elements() + point_elements + (overlaid ? 0 : product_elements + line_elements);
-  }
+  index elements() const { return front_elements() + point_elements + (overlaid ? 0 : behind_elements()); }
 };
 
 template <class T>
@@ -103,28 +109,75 @@ class Winograd<T>::Task {
     const Variant* variant[kAxes];
     index count[kAxes], grid[kAxes];  // of destinations, and with what later parts of long phases read
     index all;                        // of the grid, with the images
-    T* points;                        // (point, image, d, h, w, source, channel)
-    index point_stride;
+    index before;                     // tiles of the family's other variants
+  };
+  // The tiles of variants that are multiplied together.
+  struct Family {
+    std::vector<Tiles> tiles;
+    index all;
+    T* points;  // (point, variant, image, d, h, w, source, channel)
+    index number;
+  };
+  // Sources [begin, end) per axis whose products are added up before others are transformed.
+  struct Sources {
+    index begin[kAxes], end[kAxes];
+    bool first, last;
   };
 
   void copy_window(const Variant* const (&variant)[kAxes], index offset_d, index offset_h);
-  void transform(const std::vector<Tiles>& tiles);
-  void transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points);
-  void multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
-                const T* weights);
-  void restore(const Tiles& tiles, const Panel& panel, const Strand* const (&strand)[kAxes]);
+  void transform(const std::vector<Family>& families, const Sources& sources);
+  void transform(const Family& family, const Tiles& tiles, const TileSource* const (&source)[kAxes],
+                 T* points);
+  void multiply(const Family& family, const Strand* const (&strand)[kAxes], const Panel& panel,
+                const Sources& sources, const T* weights, T* products);
+  void restore(const Family& family, const Tiles& tiles, const Panel& panel,
+               const Strand* const (&strand)[kAxes], const T* products);
   void take(const Variant* const (&variant)[kAxes], const Panel& panel, const Strand* const (&strand)[kAxes],
             const T* weights);
   void fill(const Panel& panel, const Strand* const (&strand)[kAxes]);
   void run_pass(index number);
-  void run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
-                 const std::vector<Tiles>& tiles);
+  std::vector<Family> list_families(const std::vector<int>* const (&groups)[kAxes]) const;
+  bool aim(index panel, index set, const std::vector<int>& along_w, const Strand* const (&strand)[kAxes]);
+  void compute(const std::vector<Family>& families, index panel, const std::vector<int>& along_w,
+               const Strand* (&strand)[kAxes], const Sources& sources);
+  void store_lines(index panel);
+  // The sources in the order of the sums: all of them, or one after the other along the cut axes.
+  template <class Visit>
+  void each_cut(Visit visit) const {
+    Sources all, part;
+    index parts = 1;
+    for (int a = 0; a < kAxes; ++a) {
+      all.begin[a] = 0;
+      all.end[a] = index(plan_.axis[a].sources.size());
+      if (a < plan_.cut_axes) parts *= all.end[a];
+    }
+    for (index n = 0; n < parts; ++n) {
+      part = all;
+      part.first = n == 0;
+      part.last = n + 1 == parts;
+      index rest = n;
+      for (int a = plan_.cut_axes - 1; a >= 0; --a) {
+        part.begin[a] = rest % all.end[a];
+        part.end[a] = part.begin[a] + 1;
+        rest /= all.end[a];
+      }
+      visit(part);
+    }
+  }
 
   // Whether a destination is the product of one sample.
   bool single(const Variant* const (&variant)[kAxes]) const {
     bool plain = p_.shape.kind == Kind::forward;
     for (const Variant* v : variant) plain &= v->form == kPlain;
     return plain;
+  }
+
+  // Cut sums are kept for all panels.
+  T* products_of(const Family& family, index panel) const {
+    if (plan_.in_place) return family.points;
+    const index families = index(plan_.families.size());
+    const index set = plan_.cut_axes > 0 ? (panel - panel_begin_) * families + family.number : 0;
+    return products_ + set * plan_.product_elements;
   }
 
   // Destinations [begin, end) of a strand that belong to this block.
@@ -148,8 +201,10 @@ class Winograd<T>::Task {
   index window_lo_[kAxes] = {0, 0, 0};
   // Where destination 0 of the current strands is and how far the next is: in the array, or in the lines
   // (image, d, h, w, panel) of a planar one, which leave the block transposed.
-  T* to_;
-  index to_stride_n_, to_step_[kAxes], to_stride_c_;
+  T *to_, *row_, *array_;  // destination 0 of the strands along d and h: here, and in the array
+  index to_stride_n_, to_step_[kAxes], to_stride_c_, to_stride_w_;
+  index begin_[kAxes], end_[kAxes];  // destinations of these strands in this block
+  index o_begin_, o_end_;            // and of all along w, in the array
   T bias_[2 * 64 / sizeof(T)];
   std::vector<index> src_offset_, weight_offset_;  // of the parts that meet a point
   Ahead ahead_;                                    // the weights of the next point

@@ -28,7 +28,7 @@ Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weig
   window_ = zeros_ + plan_.padded;
   points_ = zeros_ + plan_.front_elements();
   products_ = plan_.overlaid ? window_ : points_ + plan_.point_elements;
-  lines_ = products_ + plan_.product_elements;
+  lines_ = products_ + plan_.product_sets * plan_.product_elements;
   src_ = call_.src.data + image_ * call_.src.stride_n + group_ * p_.src_channels * call_.src.stride_c;
   samples_ = src_;
   sample_stride_n_ = call_.src.stride_n;
@@ -37,7 +37,7 @@ Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weig
 
 template <class T>
 void Winograd<T>::Task::run() {
-  if (plan_.copied && !plan_.apart) copy_window({nullptr, nullptr, nullptr}, 0, 0);
+  if (plan_.copied && !plan_.apart && !plan_.own) copy_window({nullptr, nullptr, nullptr}, 0, 0);
   for (index pass = pass_begin_; pass < pass_end_; ++pass) run_pass(pass);
 }
 
@@ -53,7 +53,7 @@ void Winograd<T>::Task::copy_window(const Variant* const (&variant)[kAxes], inde
     index lo = axis.src_size, hi = 0;
     for (const Variant& v : axis.variants) {
       const index tiles = v.grid(first_[a], plan_.block[a]);
-      if (!tiles || (plan_.apart && a < 2 && &v != variant[a])) continue;
+      if (!tiles || ((plan_.apart || plan_.own) && a < 2 && &v != variant[a])) continue;
       const index from = v.base + axis.sample_step * first_[a] + offset[a];
       lo = std::min(lo, from);
       hi = std::max(hi, from + (plan_.apart && a < 2 ? 0 : axis.reach) +
@@ -90,21 +90,30 @@ void Winograd<T>::Task::copy_window(const Variant* const (&variant)[kAxes], inde
 }
 
 template <class T>
-void Winograd<T>::Task::transform(const std::vector<Tiles>& all) {
+void Winograd<T>::Task::transform(const std::vector<Family>& families, const Sources& sources) {
   index channel = 0;
-  for (const TileSource& d : plan_.axis[0].sources)
-    for (const TileSource& h : plan_.axis[1].sources) {
-      if (plan_.copied && plan_.apart && !all.empty()) copy_window(all[0].variant, d.offset, h.offset);
-      for (const TileSource& w : plan_.axis[2].sources) {
-        for (const Tiles& tiles : all)
-          if (!single(tiles.variant)) transform(tiles, {&d, &h, &w}, tiles.points + channel);
+  const index *const begin = sources.begin, *const end = sources.end;
+  for (index d = begin[0]; d < end[0]; ++d)
+    for (index h = begin[1]; h < end[1]; ++h) {
+      const TileSource* source[kAxes] = {&plan_.axis[0].sources[std::size_t(d)],
+                                         &plan_.axis[1].sources[std::size_t(h)], nullptr};
+      // What is cut between the sources of w keeps its window.
+      if (plan_.copied && plan_.apart && !families.empty() && begin[2] == 0)
+        copy_window(families[0].tiles[0].variant, source[0]->offset, source[1]->offset);
+      for (index w = begin[2]; w < end[2]; ++w) {
+        source[2] = &plan_.axis[2].sources[std::size_t(w)];
+        for (const Family& family : families)
+          for (const Tiles& tiles : family.tiles)
+            if (!single(tiles.variant))
+              transform(family, tiles, source, family.points + tiles.before * plan_.pitch + channel);
         channel += plan_.rounded;
       }
     }
 }
 
 template <class T>
-void Winograd<T>::Task::transform(const Tiles& tiles, const TileSource* const (&source)[kAxes], T* points) {
+void Winograd<T>::Task::transform(const Family& family, const Tiles& tiles,
+                                  const TileSource* const (&source)[kAxes], T* points) {
   WinogradInput<T> in;
   int input[kAxes];
   index samples[kAxes], step[kAxes];
@@ -115,7 +124,7 @@ void Winograd<T>::Task::transform(const Tiles& tiles, const TileSource* const (&
   }
   in.depth = input[0];
   in.channels = plan_.rounded;
-  in.point_stride = tiles.point_stride;
+  in.point_stride = family.all * plan_.pitch;
   in.dst = points;
   const T* sample[kWinogradMostPoints * kWinogradMostPoints * kWinogradMostPoints];
   in.samples = sample;
@@ -156,8 +165,9 @@ void Winograd<T>::Task::transform(const Tiles& tiles, const TileSource* const (&
 }
 
 template <class T>
-void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&strand)[kAxes], const Panel& panel,
-                                 const T* weights) {
+void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&strand)[kAxes],
+                                 const Panel& panel, const Sources& sources, const T* weights, T* products) {
+  const Tiles& tiles = family.tiles[0];  // the others have grids without gaps as well
   static constexpr T zeros[2 * 64 / sizeof(T)] = {};
   const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
   const index largest = table_.max_positions[panel.vectors - 1];
@@ -166,7 +176,7 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
   // rows they are computed with the others.
   const bool rows = grid[2] != count[2] && count[2] >= largest;
   const bool planes = grid[1] != count[1] || grid[0] != count[0];
-  index runs = 1, run = tiles.all - (grid[2] - count[2]);
+  index runs = 1, run = family.all - (grid[2] - count[2]);
   if (rows || planes) {
     runs = images_ * count[0] * (rows ? count[1] : 1);
     run = rows ? count[2] : count[1] * grid[2] - (grid[2] - count[2]);
@@ -177,64 +187,81 @@ void Winograd<T>::Task::multiply(const Tiles& tiles, const Strand* const (&stran
   };
 
   const WinogradForm* form[kAxes];
-  // Where the parts that meet a point of an axis are.
+  // Where the parts that meet a point of an axis are, or that their source is not here.
+  constexpr index kElsewhere = INT64_MIN;
   std::vector<index> offsets[kAxes][kWinogradMostPoints];
   index source_step = plan_.rounded, tile_step = plan_.pitch;
   for (int a = kAxes - 1; a >= 0; --a) {
     form[a] = &tiles.variant[a]->shape();
     for (const Part& part : list_parts(p_, a, *form[a], strand[a]->cls))
-      for (int point = 0; point < form[a]->points; ++point)
-        if (form[a]->meets(part.taps(), part.number, point))
-          offsets[a][point].push_back(part.source * source_step + part.number * form[a]->shift() * tile_step);
+      for (int point = 0; point < form[a]->points; ++point) {
+        if (!form[a]->meets(part.taps(), part.number, point)) continue;
+        const bool here = part.source >= sources.begin[a] && part.source < sources.end[a];
+        offsets[a][point].push_back(here ? (part.source - sources.begin[a]) * source_step +
+                                               part.number * form[a]->shift() * tile_step
+                                         : kElsewhere);
+      }
     tile_step *= grid[a];
-    source_step *= index(plan_.axis[a].sources.size());
+    source_step *= sources.end[a] - sources.begin[a];
   }
   ChannelTile<T> product;
   product.src_stride = plan_.pitch;
   product.channels = p_.src_channels;
   product.bias = zeros;
   product.dst_stride_c = 1;
-  product.columns = product.dst_stride = width;
-  weight_offset_.clear();
+  product.columns = width;
+  product.dst_stride = plan_.in_place ? plan_.pitch : width;
+  product.bias_stride = sources.first ? 0 : product.dst_stride;
   const index micro = tile_size(run, largest);
   // Small tiles use the weights faster than the processor looks ahead along one stream of single cache lines:
-  // the kernels fetch those of the next point. Where a panel is two lines wide that was slower.
-  const bool fetches = width * index(sizeof(T)) <= Ahead::kLine;
+  // the kernels fetch those of the next point. Where a panel is two lines wide that was slower, unless the
+  // sum is cut and hops through the weights.
+  const bool fetches = width * index(sizeof(T)) <= Ahead::kLine || plan_.cut_axes > 0;
   const index steps = runs * ceil_div(run, micro) * ceil_div(p_.src_channels, product.kAheadChannels);
   index first = 0;  // tile of the current point
   each_point(form, [&](auto& point) {
     src_offset_.clear();
+    weight_offset_.clear();
+    index part = 0;
     for (const index d : offsets[0][point[0]])
       for (const index h : offsets[1][point[1]])
-        for (const index w : offsets[2][point[2]]) src_offset_.push_back(d + h + w);
-    while (weight_offset_.size() < src_offset_.size())
-      weight_offset_.push_back(index(weight_offset_.size()) * slice);
+        for (const index w : offsets[2][point[2]]) {
+          if (d != kElsewhere && h != kElsewhere && w != kElsewhere) {
+            src_offset_.push_back(d + h + w);
+            weight_offset_.push_back(part * slice);
+          }
+          ++part;
+        }
     product.taps = index(src_offset_.size());
     product.src_offset = src_offset_.data();
     product.weight_offset = weight_offset_.data();
     product.weights = weights;
-    weights += product.taps * slice;
+    weights += part * slice;
     ahead_.clear();
-    if (fetches) ahead_.add(weights, weights + product.taps * slice);
+    if (fetches && product.taps > 0) {
+      const T* const next = weights + weight_offset_[0];
+      ahead_.add(next, next + product.taps * slice);
+    }
     ahead_.share_out(steps * product.taps);
-    for (index r = 0; r < runs; ++r) {
+    for (index r = 0; r < runs && (sources.first || product.taps > 0); ++r) {
       const index begin = first + start(r);
       for (index t = 0; t < run; t += micro) {
-        product.src = tiles.points + (begin + t) * plan_.pitch;
-        product.dst = products_ + (begin + t) * width;
+        product.src = family.points + (begin + t) * plan_.pitch;
+        product.dst = products + (begin + t) * product.dst_stride;
+        if (!sources.first) product.bias = product.dst;
         ahead_.call(table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1], product, true);
       }
     }
-    first += tiles.all;
+    first += family.all;
   });
 }
 
 template <class T>
-void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
-                                const Strand* const (&strand)[kAxes]) {
-  const index width = panel.vectors * table_.lanes;
+void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const Panel& panel,
+                                const Strand* const (&strand)[kAxes], const T* products) {
+  const index width = panel.vectors * table_.lanes, pitch = plan_.in_place ? plan_.pitch : width;
   WinogradOutput<T> out;
-  out.point_stride = tiles.all * width;
+  out.point_stride = family.all * pitch;
   out.depth = tiles.variant[0]->shape().input;
   out.vectors = panel.vectors;
   out.bias = bias_;
@@ -259,9 +286,9 @@ void Winograd<T>::Task::restore(const Tiles& tiles, const Panel& panel,
       const index at_d = place(0, d);
       for (index h = 0; h < tiles.count[1]; ++h) {
         const index at_h = place(1, h);
-        const index row = ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
+        const index row = tiles.before + ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
         for (index w = 0; w < tiles.count[2]; ++w) {
-          out.src = products_ + (row + w) * width;
+          out.src = products + (row + w) * pitch;
           out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
           if (out.begin[2] < out.end[2]) kernel(out);
         }
@@ -334,126 +361,191 @@ void Winograd<T>::Task::fill(const Panel& panel, const Strand* const (&strand)[k
         }
 }
 
+// Where a panel of some strands goes, and its bias; false where it has no destination in this block.
 template <class T>
-void Winograd<T>::Task::run_panel(index number, const std::vector<int>* const (&groups)[kAxes],
-                                  const std::vector<Tiles>& tiles) {
+bool Winograd<T>::Task::aim(index number, index set, const std::vector<int>& along_w,
+                            const Strand* const (&strand)[kAxes]) {
   const Panel& panel = p_.panels[std::size_t(number)];
   const index width = panel.vectors * table_.lanes;
   const index channel = group_ * p_.dst_channels + panel.first;
   for (index c = 0; c < width; ++c)
     bias_[c] = call_.bias && c < panel.columns ? call_.bias[channel + c] : T(0);
-  const T* weights = weights_.data.data() + group_ * weights_.group + weights_.panel[std::size_t(number)];
   const View<T>& dst = call_.dst;
   const auto& axis = plan_.axis;
+  o_begin_ = INT64_MAX;
+  o_end_ = INT64_MIN;
+  for (int a = 0; a < 2; ++a) range(a, *strand[a], begin_[a], end_[a]);
+  for (int nw : along_w) {
+    const Strand& s = axis[2].strands[std::size_t(nw)];
+    range(2, s, begin_[2], end_[2]);
+    if (begin_[2] >= end_[2]) continue;
+    o_begin_ = std::min(o_begin_, s.dst0 + begin_[2] * axis[2].dst_step);
+    o_end_ = std::max(o_end_, s.dst0 + (end_[2] - 1) * axis[2].dst_step + 1);
+  }
+  if (begin_[0] >= end_[0] || begin_[1] >= end_[1] || o_begin_ >= o_end_) return false;
 
-  for (int nd : *groups[0])
-    for (int nh : *groups[1]) {
-      const Strand* strand[kAxes] = {&axis[0].strands[std::size_t(nd)], &axis[1].strands[std::size_t(nh)],
-                                     nullptr};
-      index begin[kAxes], end[kAxes], o_begin = INT64_MAX, o_end = INT64_MIN;
-      for (int a = 0; a < 2; ++a) range(a, *strand[a], begin[a], end[a]);
-      for (int nw : *groups[2]) {
-        const Strand& s = axis[2].strands[std::size_t(nw)];
-        range(2, s, begin[2], end[2]);
-        if (begin[2] >= end[2]) continue;
-        o_begin = std::min(o_begin, s.dst0 + begin[2] * axis[2].dst_step);
-        o_end = std::max(o_end, s.dst0 + (end[2] - 1) * axis[2].dst_step + 1);
-      }
-      if (begin[0] >= end[0] || begin[1] >= end[1] || o_begin >= o_end) continue;
+  array_ = dst.data + image_ * dst.stride_n + channel * dst.stride_c + strand[0]->dst0 * dst.stride[0] +
+           strand[1]->dst0 * dst.stride[1];
+  row_ = array_;
+  for (int a = 0; a < kAxes; ++a) to_step_[a] = axis[a].dst_step * dst.stride[a];
+  to_stride_n_ = dst.stride_n;
+  to_stride_c_ = dst.stride_c;
+  to_stride_w_ = dst.stride[2];
+  if (plan_.planar) {
+    to_stride_w_ = width;
+    to_step_[2] = axis[2].dst_step * width;
+    to_step_[1] = (o_end_ - o_begin_) * width;
+    to_step_[0] = (end_[1] - begin_[1]) * to_step_[1];
+    to_stride_n_ = (end_[0] - begin_[0]) * to_step_[0];
+    to_stride_c_ = 1;
+    row_ = lines_ + set * plan_.line_elements - begin_[0] * to_step_[0] - begin_[1] * to_step_[1] -
+           o_begin_ * width;
+  }
+  return true;
+}
 
-      // Destination (0, 0, 0) of the strands along d and h, at the start of the row.
-      T* const array = dst.data + image_ * dst.stride_n + channel * dst.stride_c +
-                       strand[0]->dst0 * dst.stride[0] + strand[1]->dst0 * dst.stride[1];
-      T* row = array;
-      for (int a = 0; a < kAxes; ++a) to_step_[a] = axis[a].dst_step * dst.stride[a];
-      to_stride_n_ = dst.stride_n;
-      to_stride_c_ = dst.stride_c;
-      index stride_w = dst.stride[2];
-      if (plan_.planar) {
-        stride_w = width;
-        to_step_[2] = axis[2].dst_step * width;
-        to_step_[1] = (o_end - o_begin) * width;
-        to_step_[0] = (end[1] - begin[1]) * to_step_[1];
-        to_stride_n_ = (end[0] - begin[0]) * to_step_[0];
-        to_stride_c_ = 1;
-        row = lines_ - begin[0] * to_step_[0] - begin[1] * to_step_[1] - o_begin * width;
-      }
-      for (int nw : *groups[2]) {
-        strand[2] = &axis[2].strands[std::size_t(nw)];
-        to_ = row + strand[2]->dst0 * stride_w;
-        const Tiles* found = nullptr;
-        for (const Tiles& t : tiles)
-          if (t.variant[2] - axis[2].variants.data() == strand[2]->variant) found = &t;
-        if (!found) {
-          fill(panel, strand);
-          continue;
-        }
-        if (!found->all) continue;
-        const index cls =
-            (strand[0]->cls * index(p_.classes[1].size()) + strand[1]->cls) * index(p_.classes[2].size()) +
-            strand[2]->cls;
-        const T* const of_class = weights + weights_.classes[std::size_t(cls)] * p_.src_channels * width;
-        if (single(found->variant)) {
-          take(found->variant, panel, strand, of_class);
-          continue;
-        }
-        multiply(*found, strand, panel, of_class);
-        restore(*found, panel, strand);
-      }
-      if (!plan_.planar) continue;
-      const bool lines = plan_.streams && o_begin % 16 == 0 && o_end % 16 == 0 && table_.transpose_streaming;
-      const auto transpose = lines ? table_.transpose_streaming : table_.transpose;
-      for (index n = 0; n < images_; ++n)
-        for (index d = begin[0]; d < end[0]; ++d)
-          for (index h = begin[1]; h < end[1]; ++h)
-            transpose(row + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin * width, width,
-                      o_end - o_begin, panel.columns,
-                      array + n * dst.stride_n + (d * axis[0].dst_step) * dst.stride[0] +
-                          (h * axis[1].dst_step) * dst.stride[1] + o_begin,
-                      dst.stride_c);
+template <class T>
+void Winograd<T>::Task::compute(const std::vector<Family>& families, index number,
+                                const std::vector<int>& along_w, const Strand* (&strand)[kAxes],
+                                const Sources& sources) {
+  const Panel& panel = p_.panels[std::size_t(number)];
+  const index slice = p_.src_channels * panel.vectors * table_.lanes;
+  const T* const weights =
+      weights_.data.data() + group_ * weights_.group + weights_.panel[std::size_t(number)];
+  const WinogradAxis& axis = plan_.axis[2];
+  const auto to = [&](const Strand& s) {
+    strand[2] = &s;
+    to_ = row_ + s.dst0 * to_stride_w_;
+  };
+  const auto computes = [&](const Tiles& t, const Strand& s) {
+    return t.variant[2] - axis.variants.data() == s.variant;
+  };
+  for (const int nw : along_w) {
+    const Strand& s = axis.strands[std::size_t(nw)];
+    to(s);
+    if (families.empty() || s.variant < 0) {
+      if (sources.last) fill(panel, strand);
+      continue;
     }
+    const index cls =
+        (strand[0]->cls * index(p_.classes[1].size()) + strand[1]->cls) * index(p_.classes[2].size()) + s.cls;
+    const T* const of_class = weights + weights_.classes[std::size_t(cls)] * slice;
+    for (const Family& family : families) {
+      const auto known = std::find_if(family.tiles.begin(), family.tiles.end(),
+                                      [&](const Tiles& t) { return computes(t, s); });
+      if (known == family.tiles.end() || !family.all) continue;
+      if (single(known->variant)) {
+        if (known->all) take(known->variant, panel, strand, of_class);
+        continue;
+      }
+      // The first variant of a family brings all strands of its class.
+      if (known != family.tiles.begin()) continue;
+      T* const products = products_of(family, number);
+      multiply(family, strand, panel, sources, of_class, products);
+      if (!sources.last) continue;
+      for (const int other : along_w) {
+        const Strand& alike = axis.strands[std::size_t(other)];
+        if (alike.cls != s.cls) continue;
+        for (const Tiles& tiles : family.tiles)
+          if (tiles.all && computes(tiles, alike)) {
+            to(alike);
+            restore(family, tiles, panel, strand, products);
+          }
+      }
+      to(s);
+    }
+  }
+}
+
+// The lines of a planar array leave the block.
+template <class T>
+void Winograd<T>::Task::store_lines(index number) {
+  const Panel& panel = p_.panels[std::size_t(number)];
+  const index width = panel.vectors * table_.lanes;
+  const View<T>& dst = call_.dst;
+  const bool lines = plan_.streams && o_begin_ % 16 == 0 && o_end_ % 16 == 0 && table_.transpose_streaming;
+  const auto transpose = lines ? table_.transpose_streaming : table_.transpose;
+  for (index n = 0; n < images_; ++n)
+    for (index d = begin_[0]; d < end_[0]; ++d)
+      for (index h = begin_[1]; h < end_[1]; ++h)
+        transpose(row_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin_ * width, width,
+                  o_end_ - o_begin_, panel.columns,
+                  array_ + n * dst.stride_n + d * plan_.axis[0].dst_step * dst.stride[0] +
+                      h * plan_.axis[1].dst_step * dst.stride[1] + o_begin_,
+                  dst.stride_c);
+}
+
+// What a pass computes along w, and which of its tiles are multiplied together.
+template <class T>
+std::vector<typename Winograd<T>::Task::Family> Winograd<T>::Task::list_families(
+    const std::vector<int>* const (&groups)[kAxes]) const {
+  std::vector<Family> families;
+  Tiles tiles;
+  for (int a = 0; a < 2; ++a) {
+    const int v = plan_.axis[a].strands[std::size_t(groups[a]->front())].variant;
+    if (v < 0) return families;
+    tiles.variant[a] = &plan_.axis[a].variants[std::size_t(v)];
+  }
+  T* points = points_;
+  for (std::size_t n = 0; n < plan_.families.size(); ++n) {
+    Family family{{}, 0, points, index(n)};
+    for (const int v : plan_.families[n]) {
+      if (!plan_.planar && plan_.axis[2].strands[std::size_t(groups[2]->front())].variant != v) continue;
+      tiles.variant[2] = &plan_.axis[2].variants[std::size_t(v)];
+      tiles.before = family.all;
+      tiles.all = images_;
+      for (int a = 0; a < kAxes; ++a) {
+        tiles.count[a] = tiles.variant[a]->tiles(first_[a], plan_.block[a]);
+        tiles.grid[a] = tiles.variant[a]->grid(first_[a], plan_.block[a]);
+        tiles.all *= tiles.grid[a];
+      }
+      family.all += tiles.all;
+      family.tiles.push_back(tiles);
+    }
+    if (family.tiles.empty()) continue;
+    index elements = single(tiles.variant) ? 0 : family.all * plan_.pitch;
+    for (const Variant* v : tiles.variant) elements *= v->shape().points;
+    if (!plan_.by_turns) points += elements;
+    families.push_back(std::move(family));
+  }
+  return families;
 }
 
 template <class T>
 void Winograd<T>::Task::run_pass(index number) {
   const std::vector<int>* groups[kAxes];
-  const Variant* variant[kAxes];
-  bool reached = true;
   for (int a = kAxes - 1; a >= 0; --a) {
     const index count = index(plan_.groups[a].size());
     groups[a] = &plan_.groups[a][std::size_t(number % count)];
     number /= count;
-    const int v = plan_.axis[a].strands[std::size_t(groups[a]->front())].variant;
-    variant[a] = v < 0 ? nullptr : &plan_.axis[a].variants[std::size_t(v)];
-    if (a < 2) reached &= v >= 0;
   }
-  std::vector<Tiles> all;
-  T* points = points_;
-  for (int n : *groups[2]) {
-    const int v = plan_.axis[2].strands[std::size_t(n)].variant;
-    if (!reached || v < 0) continue;
-    Tiles tiles;
-    tiles.variant[0] = variant[0];
-    tiles.variant[1] = variant[1];
-    tiles.variant[2] = &plan_.axis[2].variants[std::size_t(v)];
-    bool known = false;
-    for (const Tiles& t : all) known |= t.variant[2] == tiles.variant[2];
-    if (known) continue;
-    index factor = 1;
-    tiles.all = images_;
-    for (int a = 0; a < kAxes; ++a) {
-      tiles.count[a] = tiles.variant[a]->tiles(first_[a], plan_.block[a]);
-      tiles.grid[a] = tiles.variant[a]->grid(first_[a], plan_.block[a]);
-      tiles.all *= tiles.grid[a];
-      factor *= tiles.variant[a]->shape().points;
-    }
-    tiles.points = points;
-    tiles.point_stride = tiles.all * plan_.pitch;
-    if (!single(tiles.variant)) points += factor * tiles.point_stride;
-    all.push_back(tiles);
+  const std::vector<Family> families = list_families(groups);
+  if (plan_.own && !families.empty()) copy_window(families[0].tiles[0].variant, 0, 0);
+  const Strand* strand[kAxes];
+  const auto each_target = [&](auto visit) {
+    index set = 0;
+    for (index panel = panel_begin_; panel < panel_end_; ++panel)
+      for (const int nd : *groups[0])
+        for (const int nh : *groups[1]) {
+          strand[0] = &plan_.axis[0].strands[std::size_t(nd)];
+          strand[1] = &plan_.axis[1].strands[std::size_t(nh)];
+          if (aim(panel, plan_.by_turns ? set : 0, *groups[2], strand)) visit(panel);
+          ++set;
+        }
+  };
+  const auto run = [&](const std::vector<Family>& some, const Sources& sources) {
+    transform(some, sources);
+    each_target([&](index panel) {
+      compute(some, panel, *groups[2], strand, sources);
+      if (plan_.planar && !plan_.by_turns && sources.last) store_lines(panel);
+    });
+  };
+  if (!plan_.by_turns || families.empty()) {
+    each_cut([&](const Sources& sources) { run(families, sources); });
+  } else {
+    for (const Family& family : families) each_cut([&](const Sources& sources) { run({family}, sources); });
   }
-  transform(all);
-  for (index panel = panel_begin_; panel < panel_end_; ++panel) run_panel(panel, groups, all);
+  if (plan_.by_turns) each_target([&](index panel) { store_lines(panel); });
 }
 
 template class Winograd<float>::Task;

@@ -30,6 +30,12 @@ void channel_kernel(const ct::ChannelTile<T>& a) {
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2
     for (int v = 0; v < V; ++v) acc[m][v] = load(a.bias + v * lanes);
+  if (__builtin_expect(a.bias_stride != 0, 0)) {
+#pragma GCC unroll 16
+    for (int m = 1; m < M; ++m)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) acc[m][v] = load(a.bias + m * a.bias_stride + v * lanes);
+  }
 
   const index s = a.src_stride, channels = a.channels;
   const char* ahead = a.ahead;

@@ -334,6 +334,7 @@ BITS_WINOGRAD = [
     ((5, 67, 64), (25, 32, 64), 4, 1),
     ((3, 17, 13, 40), (7, 9, 40, 40), 1, 1),
     ((3, 29, 28, 64), (3, 3, 64, 64), 2, 1),
+    ((2, 8, 7, 9, 64), (4, 4, 4, 48, 64), 2, 1),  # planar phases of w by turns where memory is short
 ]
 
 
@@ -359,6 +360,23 @@ def test_same_bits_for_any_thread_count_and_batch_split(path, shape, kernel, str
         assert convtranspose.conv(one, w, threads=threads, **options).tobytes() == adjoint.tobytes()
         again = convtranspose.conv_transpose_kernel_gradient(x, one, w.shape[:-2], threads=threads, **options)
         assert again.tobytes() == gradient.tobytes()
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 2), (2, 3), (1, (3, 1))])
+def test_same_bits_where_taps_are_apart(path, stride, dilation, layout):
+    """Strands of one phase are multiplied together, as many as a block of any size has."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((2, 31, 26, 48)).astype("float32")
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    w = rng.standard_normal((3, 3, 20, 48)).astype("float32")
+    plan = convtranspose.plan(w, stride, "same", data_format=layout, dilation_rate=dilation)
+    backward = Plan("adjoint", w, plan.options)
+    y, gradient = plan(x, threads=1), backward(plan(x), threads=1)
+    for threads in (2, 5):
+        assert plan(x, threads=threads).tobytes() == y.tobytes()
+        assert backward(y, threads=threads).tobytes() == gradient.tobytes()
 
 
 # Kernels that are small beside their arrays, whose gradients are cut into slices of positions; one has its

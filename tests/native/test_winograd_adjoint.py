@@ -174,6 +174,10 @@ BITS = [
     ((3, 6, 7, 9, 32), (4, 3, 5, 48, 32), 2, 1),
     ((3, 201, 48), (16, 33, 48), 8, 1),
     ((3, 21, 19, 64), (5, 5, 32, 64), 2, 2),
+    # more sources than scratch memory has points for: their sums are cut, at other places for more threads
+    ((2, 7, 8, 6, 64), (4, 4, 4, 64, 64), 2, 1),
+    ((2, 6, 5, 9, 64), (4, 3, 7, 64, 64), 2, 1),
+    ((3, 16, 17, 64), (6, 6, 64, 64), 3, 1),
 ]
 
 
@@ -191,6 +195,19 @@ def test_same_bits_for_any_thread_count_and_batch_split(path, shape, kernel, str
         assert plan(y, threads=threads).tobytes() == one.tobytes()
     parts = np.concatenate([plan(y[n : n + 1]) for n in range(len(y))])
     assert parts.tobytes() == one.tobytes()
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_many_sources_need_little_memory(path, layout, threads):
+    """Eight phases of a stride in space: the points of all of them would be as large as the arrays."""
+    shape, w = (1, 8, 8, 8, 128), np.zeros((4, 4, 4, 128, 128), "float32")
+    forward = convtranspose.plan(w, 2, "same")
+    y = layout_of(np.zeros(forward.output_shape(shape), "float32"), layout)
+    plan = adjoint(w, 2, "same", data_format=layout)
+    assert "F(" in plan.explain(y.shape)
+    whole = y.nbytes + w.nbytes + 4 * np.prod(shape)
+    assert 0 < plan.workspace_bytes(y.shape, threads=threads) < whole / 4
 
 
 @pytest.mark.parametrize("half", [np.float16, ml_dtypes.bfloat16])
