@@ -28,6 +28,8 @@ struct BufferSize {
   index rows, vectors;
 };
 constexpr BufferSize kManyChannels = {32, 12}, kFewChannels = {96, 24};
+// Small arrays get a smaller buffer, as long as that is hardly slower.
+constexpr index kFewestVectors = 9, kSmallBuffer = 32 << 10;
 // Vectors that a tile passes over where there is no buffer, whole lines if there are several.
 constexpr index kInPlace = 24;
 
@@ -76,9 +78,10 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   struct Schedule : BlockedAxes {
     index window[kAxes];
     index unit_run, unit_runs, tasks;
-    index plane, buffer_elements, scratch_elements;
-    bool streams;   // lines go around the caches
-    bool in_place;  // kernels write the destinations themselves
+    index plane, scratch_elements;
+    index buffer_vectors, buffer_elements;  // of positions, and of all rows
+    bool streams;                           // lines go around the caches
+    bool in_place;                          // kernels write the destinations themselves
   };
   // Positions that tiles pass over: some runs of the scratch memory, and where the first one's results go.
   struct Rows {
@@ -301,8 +304,12 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   for (int a = 0; a < kAxes; ++a) s.window[a] = s.block[a] + reach_[a];
   s.plane = s.window[0] * s.window[1] * s.window[2];
   // The last vector of a plane may begin at its last position.
-  s.buffer_elements = s.in_place ? 0 : most_rows_ * buffer_.vectors * lanes;
-  s.scratch_elements = ceil_div(planes * s.plane + lanes, lanes) * lanes + s.buffer_elements;
+  const index window = ceil_div(planes * s.plane + lanes, lanes) * lanes;
+  const index left = std::max(scratch_share(shape_, call) - window, kSmallBuffer / index(sizeof(T)));
+  s.buffer_vectors =
+      std::clamp(left / (most_rows_ * lanes), std::min(kFewestVectors, buffer_.vectors), buffer_.vectors);
+  s.buffer_elements = s.in_place ? 0 : most_rows_ * s.buffer_vectors * lanes;
+  s.scratch_elements = window + s.buffer_elements;
   return s;
 }
 
@@ -397,7 +404,7 @@ void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call
   const View<T>& out = call.dst;
   const index width = plan.window[2], s = dst_step_[2];
   Line<T> line;
-  line.pitch = buffer_.vectors * table_.lanes;
+  line.pitch = plan.buffer_vectors * table_.lanes;
   line.s = s;
   line.lo = first_destination(2, call);
   line.length = out.size[2];
@@ -484,13 +491,13 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   RowTile<T> tile;
   tile.src_stride_c = planes_ * plan.plane;
   tile.channels = channels;
-  tile.dst_stride = plan.in_place ? call.dst.stride_c : buffer_.vectors * lanes;
+  tile.dst_stride = plan.in_place ? call.dst.stride_c : plan.buffer_vectors * lanes;
   tile.weight_offset = nullptr;
 
   // All lines of a plane are one run of positions; or, where kernels write the destinations, each is one of
   // its own, and a tile passes over several of them.
   const index lines = q_stop[1] - q[1], length = q_stop[2] - q[2], pitch = plan.window[2];
-  const index chunk = (plan.in_place ? kInPlace : buffer_.vectors) * lanes;
+  const index chunk = (plan.in_place ? kInPlace : plan.buffer_vectors) * lanes;
   const index most = plan.in_place ? std::max<index>(1, chunk / length) : lines;
   const index run = plan.in_place ? length : (lines - 1) * pitch + length;
   for (index q_d = q[0]; q_d < q_stop[0]; ++q_d)
