@@ -15,6 +15,7 @@ constexpr index kBlockBytes = 20 << 10;    // of the first cache, for what a few
 constexpr index kBlockChannels = 128;      // whose weights stay there as well
 constexpr index kTaskElements = 16 << 10;  // destinations that are worth a task
 constexpr index kTaskLines = 32;           // neighbouring lines share source rows
+constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
 
 template <class T>
 class DepthwiseMethod final : public Method<T> {
@@ -49,6 +50,10 @@ class DepthwiseMethod final : public Method<T> {
     return -floor_div(-axis.lo, axis.s) * axis.s - axis.lo;
   }
   DepthwiseAxis rows(const Call<T>& call) const;
+  // Planes whose lines take turns: a large source passes the caches once for all of them.
+  index task_planes(const Call<T>& call) const {
+    return shape_.k[0] > 1 ? std::min(kTaskPlanes, std::max<index>(call.dst.size[0], 1)) : 1;
+  }
   // Where the weights of a plane of a group begin: a kernel has its outputs apart and its inputs side by
   // side.
   index weights_of(index group, index plane) const {
@@ -132,19 +137,22 @@ void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
     }
     return;
   }
-  for (index d = 0; d < call.dst.size[0]; ++d)
-    for (index h = 0; h < call.dst.size[1]; ++h) {
-      const index first = index(plan.rows.size());
-      for (index p = 0; p < shape_.src_channels(); ++p)
-        each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
-          each_source(shape_.kind, call.axes[1], classes_[1], h, [&](index sh, index kh) {
-            plan.rows.push_back({p * call.src.stride_c + sd * call.src.stride[0] + sh * call.src.stride[1],
-                                 p * plane + (kd * shape_.k[1] + kh) * per_row});
-          });
+  const auto add_line = [&](index d, index h) {
+    const index first = index(plan.rows.size());
+    for (index p = 0; p < shape_.src_channels(); ++p)
+      each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
+        each_source(shape_.kind, call.axes[1], classes_[1], h, [&](index sh, index kh) {
+          plan.rows.push_back({p * call.src.stride_c + sd * call.src.stride[0] + sh * call.src.stride[1],
+                               p * plane + (kd * shape_.k[1] + kh) * per_row});
         });
-      plan.lines.push_back(
-          {d * call.dst.stride[0] + h * call.dst.stride[1], first, index(plan.rows.size()) - first});
-    }
+      });
+    plan.lines.push_back(
+        {d * call.dst.stride[0] + h * call.dst.stride[1], first, index(plan.rows.size()) - first});
+  };
+  const index planes = task_planes(call);
+  for (index first = 0; first < call.dst.size[0]; first += planes)
+    for (index h = 0; h < call.dst.size[1]; ++h)
+      for (index d = first; d < std::min(first + planes, call.dst.size[0]); ++d) add_line(d, h);
 }
 
 template <class T>
@@ -201,7 +209,8 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.plane_chunk = shape_.channels_first ? std::max<index>(1, kTaskElements / (lines * line_elements)) : 1;
   const index wanted = threads > 1 ? ceil_div(4 * threads, s.planes) : 1;
   if (ceil_div(s.planes, s.plane_chunk) < 4 * threads) s.plane_chunk = 1;
-  s.line_chunk = std::clamp<index>(ceil_div(lines, wanted), 1, shape_.channels_first ? lines : kTaskLines);
+  s.line_chunk = std::clamp<index>(ceil_div(lines, wanted), 1,
+                                   shape_.channels_first ? lines : kTaskLines * task_planes(call));
   s.line_chunk = std::min(lines, std::max(s.line_chunk, ceil_div(kTaskElements, line_elements)));
   s.line_chunks = ceil_div(lines, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
