@@ -195,7 +195,8 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.run.channel_begin = 0;
   // Planes are written row by row of several, which costs more than lines of channels where they enter the
   // caches.
-  s.run.streams = shape_.channels_first ? square_ && worth_streaming(call.dst, table_.lanes, 8)
+  const index phases = shape_.kind == Kind::forward ? shape_.s[2] : 1;
+  s.run.streams = shape_.channels_first ? square_ && worth_streaming(call.dst, table_.lanes * phases, 8)
                                         : worth_streaming(call.dst, shape_.groups, 12);
 
   // What a task may be a part of: lines, or the rows of a single plane.

@@ -21,7 +21,9 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
   const ct::index first = q * step + a.w.src_first - (Forward ? window - 1 : 0);
   const ct::index to = q * phases + a.w.dst_first;
   const ct::index dst_stride = a.w.dst_stride;
-  const bool streams = kVectorBytes == 64 && a.streams;
+  // Shorter vectors fill a cache line by twos: the tile's lines wait for their other half in the buffers that
+  // processors have for it, eight or more.
+  const bool streams = kVectorBytes >= 32 && a.streams;
   // Rows of several planes are more streams than the processor follows: they fetch what the next tile needs.
   const bool fetches = !Forward && !Edge && line.count > K;
   T* const dst = a.dst + line.dst + to * dst_stride;

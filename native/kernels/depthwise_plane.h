@@ -31,35 +31,62 @@ struct TileColumn {
   }
 };
 
-// With two phases the lanes of sources and sums are in the order of halves: the phases meet by shuffles
-// inside of the pieces of a vector then, which run beside the products where others take their place.
+// With two phases the lanes of sources and sums are in the order of halves: the phases meet, or part, by
+// shuffles inside of the pieces of a vector then, which run beside the products where others take their
+// place. The longest vectors have single instructions that part them in order.
+template <int S, bool Forward>
+constexpr bool kHalves = S == 2 && (Forward || kVectorBytes < 64);
+
 template <class T, int S, bool Forward>
 inline void to_lanes(Vec<T> (&v)[Forward ? 1 : S]) {
-  if constexpr (!Forward)
-    split_phases<T, S>(v);
-  else if constexpr (S == 2)
+  if constexpr (kHalves<S, Forward> && Forward) {
     v[0] = to_halves<T>(v[0]);
+  } else if constexpr (kHalves<S, Forward>) {
+    const Vec<T> a = v[0], b = v[1];
+    v[0] = split_halves<T, 0>(a, b);
+    v[1] = split_halves<T, 1>(a, b);
+  } else if constexpr (!Forward) {
+    split_phases<T, S>(v);
+  }
 }
-template <class T, int Phases>
-inline void from_lanes(Vec<T> (&v)[Phases]) {
-  if constexpr (Phases == 2) {
+template <class T, int S, bool Forward>
+inline void from_lanes(Vec<T> (&v)[Forward ? S : 1]) {
+  if constexpr (kHalves<S, Forward> && Forward) {
     const Vec<T> a = v[0], b = v[1];
     v[0] = zip_halves<T, 0>(a, b);
     v[1] = zip_halves<T, 1>(a, b);
+  } else if constexpr (kHalves<S, Forward>) {
+    v[0] = from_halves<T>(v[0]);
   }
+}
+
+// Where the weights of a tile are: in registers beside its sums, if they find room there. Else instructions
+// without broadcast operands want them spread over vectors, once per line.
+template <int K, int S, bool Forward, int H>
+struct PlaneWeights {
+  static constexpr int phases = Forward ? S : 1, step = Forward ? 1 : S;
+  static constexpr bool kept = K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
+  static constexpr bool spread = !kept && kVectorBytes < 64;
+};
+
+// The weights of one row of a line, spread over vectors.
+template <class T, int K>
+inline void spread_weights(const T* w, T* vectors) {
+  for (int t = 0; t < K * K; ++t) store(vectors + t * Simd<T>::lanes, splat(w[t]));
 }
 
 // One vector of neighbouring q by H rows of q, with all phases of both axes. At an edge, vectors are loaded
 // and stored in part, and rows outside are zeros.
 template <class T, int K, int S, bool Forward, int P, int H, bool EdgeColumn, bool EdgeRow>
 inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q_h,
-                                 ct::index q, const TileColumn<T, K, S, Forward, P>& column) {
+                                 ct::index q, const TileColumn<T, K, S, Forward, P>& column,
+                                 const T* spread) {
   static_assert(S <= 2 && (Forward || P == 0));
   using Column = TileColumn<T, K, S, Forward, P>;
   constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step, groups = Column::groups;
   constexpr int window = Forward ? (K + S - 1) / S : K, rows = (H - 1) * step + window;
-  // Weights that find room beside the sums stay there.
-  constexpr bool kept = K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
+  using Weights = PlaneWeights<K, S, Forward, H>;
+  constexpr bool kept = Weights::kept;
   static const T zeros[K * S + step * lanes] = {};
   const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride, src_rows = a.h.src_size;
   const ct::index top = q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
@@ -78,7 +105,12 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 #pragma GCC unroll 16
       for (int t = 0; t < K * K; ++t) k[t] = splat(w[t]);
     }
-    const auto weight = [&](int t) { return kept ? k[t] : splat(w[t]); };
+    T here[Weights::spread ? K * K * lanes : 1];
+    if (Weights::spread && !spread) spread_weights<T, K>(w, here);
+    const T* const vectors = spread ? spread + n * K * K * lanes : here;
+    const auto weight = [&](int t) {
+      return kept ? k[t] : Weights::spread ? load(vectors + t * lanes) : splat(w[t]);
+    };
     const T* plane = a.src + from.src + q * step + a.w.src_first + top * src_pitch;
 #pragma GCC unroll 16
     for (int m = 0; m < rows; ++m) {
@@ -118,12 +150,12 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 #pragma GCC unroll 16
   for (int i = 0; i < H * phases; ++i, dst += dst_pitch) {
     if (EdgeRow && (first + i < 0 || i >= rows_left)) continue;
-    from_lanes<T, phases>(acc[i]);
+    from_lanes<T, S, Forward>(acc[i]);
 #pragma GCC unroll 8
     for (int r = 0; r < phases; ++r)
       if (EdgeColumn && !column.whole[r])
         store(dst + r * lanes, acc[i][r], column.stored[r]);
-      else if (kVectorBytes == 64 && Forward && a.streams)
+      else if (kVectorBytes * phases >= 64 && Forward && a.streams)
         stream(dst + r * lanes, acc[i][r]);
       else
         store(dst + r * lanes, acc[i][r]);
@@ -132,7 +164,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 
 // Rows of a tile: enough sums to hide the latency of one, and more where the weights leave them registers.
 constexpr int depthwise_rows(int kernel_size, int stride, bool forward) {
-  if (stride == 1) return kRegisters == 32 && kernel_size == 3 ? 8 : 4;
+  if (stride == 1) return kernel_size == 3 ? 8 : 4;
   if (kRegisters < 32) return 2;
   return !forward ? 4 : kernel_size <= 4 ? 3 : 2;
 }
@@ -140,24 +172,36 @@ constexpr int depthwise_rows(int kernel_size, int stride, bool forward) {
 template <class T, int K, int S, bool Forward, int P = 0>
 void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(K, S, Forward);
-  TileColumn<T, K, S, Forward, P> column = {};
-  ct::index known = a.w.begin - 1;
-  for (ct::index n = 0; n < a.line_count; ++n)
+  // The first column of tiles and another, for planes that have an edge on both sides in turn.
+  TileColumn<T, K, S, Forward, P> columns[2] = {};
+  ct::index known[2] = {a.w.begin - 1, a.w.begin - 1};
+  constexpr bool spreads = PlaneWeights<K, S, Forward, H>::spread;
+  constexpr int most_rows = 4;
+  T vectors[spreads ? most_rows * K * K * lanes : 1];
+  for (ct::index n = 0; n < a.line_count; ++n) {
+    const ct::DepthwiseLine& line = a.lines[n];
+    const bool spread = spreads && line.count <= most_rows;
+    for (ct::index r = 0; spread && r < line.count; ++r)
+      spread_weights<T, K>(a.weights + a.rows[line.first + r].weights, vectors + r * K * K * lanes);
+    const T* const weights = spread ? vectors : nullptr;
     for (ct::index q_h = a.h.begin; q_h < a.h.end; q_h += H) {
       const bool inner_rows = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;
       for (ct::index q = a.w.begin; q < a.w.end; q += lanes) {
         const bool inner_column = q >= a.w.inner_begin && q + lanes <= a.w.inner_end;
+        const int side = q > a.w.begin;
+        TileColumn<T, K, S, Forward, P>& column = columns[side];
         if (inner_rows && inner_column) {
-          depthwise_plane_tile<T, K, S, Forward, P, H, false, false>(a, a.lines[n], q_h, q, column);
+          depthwise_plane_tile<T, K, S, Forward, P, H, false, false>(a, line, q_h, q, column, weights);
           continue;
         }
-        if (q != known) column.set(a, known = q);
+        if (q != known[side]) column.set(a, known[side] = q);
         if (inner_rows)
-          depthwise_plane_tile<T, K, S, Forward, P, H, true, false>(a, a.lines[n], q_h, q, column);
+          depthwise_plane_tile<T, K, S, Forward, P, H, true, false>(a, line, q_h, q, column, weights);
         else
-          depthwise_plane_tile<T, K, S, Forward, P, H, true, true>(a, a.lines[n], q_h, q, column);
+          depthwise_plane_tile<T, K, S, Forward, P, H, true, true>(a, line, q_h, q, column, weights);
       }
     }
+  }
 }
 
 }  // namespace

@@ -152,32 +152,46 @@ inline void store(double* p, Vec<double> v, Part<double> part) {
   _mm512_mask_storeu_pd(p, __mmask8(part.mask), (__m512d)v);
 }
 #elif defined(__AVX2__)
+// Bits of the first lanes of a vector, read at the right place: 32 bits each, as many set as cleared.
+alignas(64) constexpr std::int32_t kPartBits[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
 template <class T>
 struct Part {
-  decltype(Vec<T>{} < Vec<T>{}) mask = {};
+  __m256i mask = {};
   int begin = 0, end = 0;
   Part() = default;
-  Part(std::int64_t begin_, std::int64_t end_) {
-    constexpr int lanes = Simd<T>::lanes;
-    begin = begin_ < 0 ? 0 : begin_ < lanes ? int(begin_) : lanes;
-    end = end_ < 0 ? 0 : end_ < lanes ? int(end_) : lanes;
-    for (int n = 0; n < lanes; ++n) mask[n] = n >= begin && n < end ? -1 : 0;
+  Part(std::int64_t begin_, std::int64_t end_) : begin(inside(begin_)), end(inside(end_)) {
+    mask = _mm256_andnot_si256(below(begin), below(end));
+  }
+  static int inside(std::int64_t n) { return n < 0 ? 0 : n < Simd<T>::lanes ? int(n) : Simd<T>::lanes; }
+  static __m256i below(int n) {
+    const std::int32_t* bits = kPartBits + 8 - n * int(sizeof(T) / sizeof(std::int32_t));
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits));
   }
 };
 inline Vec<float> load(const float* p, const Part<float>& part) {
-  return (Vec<float>)_mm256_maskload_ps(p, (__m256i)part.mask);
+  return (Vec<float>)_mm256_maskload_ps(p, part.mask);
 }
 inline Vec<double> load(const double* p, const Part<double>& part) {
-  return (Vec<double>)_mm256_maskload_pd(p, (__m256i)part.mask);
+  return (Vec<double>)_mm256_maskload_pd(p, part.mask);
 }
-// Masked stores of this instruction set are microcode on many machines.
+// Masked stores of this instruction set are microcode on many machines: pieces of 16, 8 and 4 bytes instead.
 template <class T>
 inline void store(T* p, Vec<T> v, const Part<T>& part) {
   constexpr int lanes = Simd<T>::lanes;
-  if (part.begin == 0 && part.end == lanes) return store(p, v);
+  const int count = part.end - part.begin;
+  if (count >= lanes) return store(p, v);
   T all[lanes];
   store(all, v);
-  for (int n = part.begin; n < part.end; ++n) p[n] = all[n];
+  int n = part.begin;
+  const auto piece = [&](int size) {
+    if (size == 0 || !(count & size)) return;
+    __builtin_memcpy(p + n, all + n, std::size_t(size) * sizeof(T));
+    n += size;
+  };
+  piece(lanes / 2);
+  piece(lanes / 4);
+  piece(lanes / 8);
 }
 #else
 template <class T>
@@ -246,6 +260,22 @@ constexpr int half_order(int n) {
 template <class T>
 inline Vec<T> to_halves(Vec<T> v) {
   return pick<T>(v, v, [](int n) { return half_order<T>(n); });
+}
+// The numbers of even or odd places of two vectors that follow one another, in the order of halves; and a
+// vector in that order back in its own.
+template <class T, int Odd>
+inline Vec<T> split_halves(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) {
+    const int at = n % kPiece<T>, half = kPiece<T> / 2;
+    return n - at + at % half * 2 + Odd + at / half * Simd<T>::lanes;
+  });
+}
+template <class T>
+inline Vec<T> from_halves(Vec<T> v) {
+  return pick<T>(v, v, [](int n) {
+    const int at = n % (Simd<T>::lanes / 2), half = kPiece<T> / 2;
+    return at / half * kPiece<T> + at % half + n / (Simd<T>::lanes / 2) * half;
+  });
 }
 template <class T, int Half>
 inline Vec<T> zip_halves(Vec<T> a, Vec<T> b) {

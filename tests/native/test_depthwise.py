@@ -272,3 +272,24 @@ def test_planes_beyond_the_caches_are_those_of_any_place(path, kernel, stride, w
     np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), aligned)
     few = reference.conv_transpose(x, w[:, :, :3], stride, "same", data_format="channels_first")
     np.testing.assert_array_equal(aligned[:, :3], few)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_many_planes_meet_in_a_sum(path, layout):
+    """More rows per line than the plane kernels keep the weights of."""
+    x, w, _, options = arrays((6, 3, 3), 1, 1, "same", layout, 3, "float32", (7, 5, 37))
+    y = reference.conv_transpose(x, w, **options)
+    np.testing.assert_array_equal(convtranspose.conv_transpose(x, w, **options), y)
+    back = convtranspose.conv(y.astype("float32"), w, **options)
+    np.testing.assert_array_equal(back, reference.conv(y, w, (7, 5, 37), **options))
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_a_large_result(path, layout):
+    """Several times the caches, lines whole: where the path can it stores around them."""
+    x, w, b, options = arrays((4, 4), 2, 1, "same", layout, 16, "float32", (113, 224))
+    y = reference.conv_transpose(x, w, **options)
+    y = y + (b if layout == "channels_last" else b.reshape(-1, 1, 1))
+    plan = convtranspose.plan(w, bias=b, **options)
+    for threads in (1, 2):
+        np.testing.assert_array_equal(plan(x, threads=threads), y)
