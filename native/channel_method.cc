@@ -21,6 +21,8 @@
 namespace ct {
 namespace {
 
+constexpr index kLongRow = 14;  // from here on tiles follow a row, whatever the batch
+
 constexpr index kStageRows = 16, kStagePiece = 256;  // planes and positions that pass a buffer at once
 
 template <class T>
@@ -228,7 +230,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   const auto fill = [&](index count) {
     return double(tile_size(count, largest)) / (tile_size(count, largest) + 1.0);
   };
-  s.along_batch = !finite_ || (row < largest && fill(src.n) > fill(row) * (row < 8 ? 0.9 : 1.0));
+  s.along_batch = !finite_ || (row < kLongRow && fill(src.n) > fill(row) * (row < 8 ? 0.9 : 1.0));
 
   const auto window_elements = [&](const index(&block)[kAxes], index images) {
     index count = images * spread<T>(packing_.src_channels);

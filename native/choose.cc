@@ -103,7 +103,13 @@ Picked pick(const Shape& shape, const Path& path) {
     return {Pick::dot,
             std::to_string(dst) + " channels per group to compute are too few for vectors along them"};
 
-  if (forward && few_phases && vectors <= 2 && dst * 4 <= vectors * lanes * 3) {
+  // Vectors that are not full cost as much as full ones. How empty they must be depends on how long the sums
+  // are, which a row shares its reads with fewer others for: measured with 5 to 31 output channels and 8 to
+  // 96 input channels.
+  const index room = vectors * lanes;
+  const bool roomy = vectors <= 2 && dst * 4 <= room * 3;
+  const bool brief = src < 24 && (vectors <= 2 || dst <= 24) && dst * 8 <= room * 7;
+  if (forward && few_phases && (roomy || brief)) {
     const std::string empty = outputs + " per group would leave much of the vectors of " + wide + " empty";
     if (projection_pays(shape)) return {Pick::projection, empty + ", and few phases share their taps"};
     if (shape.groups > 1 && !first) return {Pick::row_bands, empty + "; groups share a line"};

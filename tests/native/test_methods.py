@@ -545,3 +545,21 @@ def test_few_destination_channels_take_the_dot_method(path):
     w = np.ones((5, 5, 16, 1), "float32")
     plan = convtranspose.plans.Plan("adjoint", w, convtranspose.plan(w, 2, "same").options)
     assert "dot method" in plan.explain((1, 18, 18, 16))
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_short_sums_leave_the_vectors_of_few_channels_sooner(path, layout):
+    """13 output channels leave a fifth of their vectors empty on every path."""
+    for inputs, method in ((16, "row method"), (96, "channel method")):
+        w = np.arange(9 * 13 * inputs).reshape(3, 3, 13, inputs).astype("float32") % 7 - 3
+        plan = convtranspose.plan(w, 2, "same", data_format=layout)
+        shape = (2, 9, 11, inputs) if layout == "channels_last" else (2, inputs, 9, 11)
+        assert method in plan.explain(shape)
+        x = np.arange(int(np.prod(shape))).reshape(shape).astype("float32") % 5 - 2
+        np.testing.assert_array_equal(plan(x), reference.conv_transpose(x, w, 2, "same", data_format=layout))
+
+
+def test_short_rows_of_many_images_share_tiles_on_every_path(path):
+    plan = convtranspose.plan(np.ones((3, 3, 64, 64), "float32"), 2, "same", algorithm="direct")
+    assert "along the batch" in plan.explain((32, 7, 7, 64))
+    assert "along the last axis" in plan.explain((32, 7, 31, 64))
