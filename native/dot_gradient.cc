@@ -16,10 +16,12 @@
 namespace ct {
 namespace {
 
-// Transposed inputs, which the other methods work on, pay for themselves where every one of them is
-// multiplied this often. Measured on lines of 4000, planes of 28 x 28 and 64 x 64 and cubes of 16, for 4 to
-// 128 channels.
-constexpr index kMostTaps = 64;
+// Transposed inputs, which the other methods work on, pay for themselves where every one of them meets more
+// taps times output channels, or more of the latter. Measured on lines of 4000, planes of 28 x 28 and 64 x 64
+// and cubes of 16, for 2 to 128 input channels.
+constexpr index kMostTaps = 64, kMostOutputs = 8;
+// The lanes of a sum take some time to meet: runs of memory have at least so many vectors.
+constexpr index kLeastVectors = 8;
 
 template <class T>
 struct Run {
@@ -63,6 +65,7 @@ struct Run {
     tile = tile_size(index(places.size()), table->max_dot_taps);
   }
 
+  index run() const { return joined ? blocks.size[1] * blocks.size[2] : blocks.size[2]; }
   // Products of an input.
   index taps() const { return blocks.axes[0].k * blocks.axes[1].k * blocks.axes[2].k * c_out; }
 
@@ -78,7 +81,7 @@ struct Run {
     const Axis &d = blocks.axes[0], &h = blocks.axes[1], &w = blocks.axes[2];
     const index(&size)[kAxes] = blocks.size;
     joined = size[1] > 1 && size[2] == x.size[2] && x.stride[1] == x.size[2];
-    planes = joined ? w.k : w.s;
+    planes = joined ? w.k : std::min(w.s, (w.k - 1) * w.d + 1);
     pitch = size[2] + (joined ? 0 : (w.k - 1) * w.d / w.s);
     lines = size[1] + (h.k - 1) * h.d / h.s;
     plane = h.s * lines * pitch;
@@ -262,9 +265,11 @@ template <class T>
 bool dot_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],
                           index groups, const Path& path) {
   if (x.stride[2] != 1 || y.stride[2] != 1) return false;
-  if (x.c == groups || axes[0].k * axes[1].k * axes[2].k > kMostTaps * groups / y.c) return false;
+  const index c_out = y.c / groups, taps = axes[0].k * axes[1].k * axes[2].k;
+  if (x.c == groups || c_out > kMostOutputs || taps * c_out > kMostTaps) return false;
   const Run<T> r(x, y, axes, groups, path);
-  return 3 * r.elements <= r.blocks.x_positions() * r.taps() * r.c_in;
+  return r.run() >= kLeastVectors * r.table->lanes &&
+         3 * r.elements <= r.blocks.x_positions() * r.taps() * r.c_in;
 }
 
 template <class T>

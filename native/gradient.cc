@@ -289,9 +289,6 @@ void cut_blocks(Run<T>& r) {
     else if (!r.blocks.halve())
       break;
   }
-  // No small chunk behind large ones: it would load as much as they do for few sums.
-  r.chunk = ceil_div(r.c_out, ceil_div(r.c_out, r.chunk));
-  elements();
 }
 
 // Lays vectors along the outputs or the inputs; false if the outputs do not allow it.

@@ -48,6 +48,22 @@ inline void add_positions(const T* const (&x)[C], const T* const (&y)[M], ct::in
   }
 }
 
+// The sums of a tap.
+template <class T>
+inline void write_sums(const ct::DotGradientTile<T>& g, const T* sums, T* dst) {
+  constexpr int C = ct::DotGradientTile<T>::kChannels;
+  typedef T Channels __attribute__((vector_size(C * sizeof(T))));
+  if (g.channels < C) {
+    for (ct::index c = 0; c < g.channels; ++c) dst[c] = g.add ? dst[c] + sums[c] : sums[c];
+    return;
+  }
+  Channels part, before = {};
+  __builtin_memcpy(&part, sums, sizeof part);
+  if (g.add) __builtin_memcpy(&before, dst, sizeof before);
+  part = g.add ? part + before : part;
+  __builtin_memcpy(dst, &part, sizeof part);
+}
+
 template <class T, int M>
 void dot_gradient_kernel(const ct::DotGradientTile<T>& g) {
   constexpr int lanes = Simd<T>::lanes, C = ct::DotGradientTile<T>::kChannels;
@@ -65,21 +81,7 @@ void dot_gradient_kernel(const ct::DotGradientTile<T>& g) {
   constexpr int vectors = (M * C + lanes - 1) / lanes;
   T sums[vectors * lanes];
   add_lanes<T>(acc, sums);
-  typedef T Channels __attribute__((vector_size(C * sizeof(T)), aligned(alignof(T)), may_alias));
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) {
-    T* const dst = g.dst + g.dst_offset[m];
-    Channels part;
-    __builtin_memcpy(&part, sums + m * C, sizeof part);
-    if (g.channels == C) {
-      Channels* const all = reinterpret_cast<Channels*>(dst);
-      *all = g.add ? *all + part : part;
-    } else {
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c)
-        if (c < g.channels) dst[c] = g.add ? dst[c] + part[c] : part[c];
-    }
-  }
+  for (int m = 0; m < M; ++m) write_sums(g, sums + m * C, g.dst + g.dst_offset[m]);
 }
 
 }  // namespace

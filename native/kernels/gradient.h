@@ -18,12 +18,12 @@ template <class T, int M, int V>
 void gradient_kernel(const ct::GradientTile<T>& g) {
   constexpr int lanes = Simd<T>::lanes;
   Vec<T> acc[M][V] = {};
-  // Whole vectors of the result are on their way to the cache while they are summed up.
+  // Whole vectors of the result are on their way to the second cache while they are summed up.
   bool whole = g.dst_stride_c == 1;
   for (int v = 0; v < V; ++v) whole &= g.columns[v] == lanes;
   if (whole)
     for (int m = 0; m < M; ++m)
-      for (int v = 0; v < V; ++v) __builtin_prefetch(g.dst + g.dst_element[m] + g.dst_offset[v], 1);
+      for (int v = 0; v < V; ++v) __builtin_prefetch(g.dst + g.dst_element[m] + g.dst_offset[v], 1, 2);
   // From the first vector, which needs no register then.
   ct::index offset[V];
 #pragma GCC unroll 8
