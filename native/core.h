@@ -352,6 +352,8 @@ struct KernelTable {
   // The same past the caches, for rows and dst that are whole cache lines; null where vectors are shorter.
   void (*transpose_streaming)(const T* src, index src_stride, index rows, index columns, T* dst,
                               index dst_stride);
+  // (rows, count) with row stride -> the same elsewhere, past the caches but for lines that they share
+  void (*copy_streaming)(const T* src, index src_stride, index rows, index count, T* dst, index dst_stride);
   // (rows, count) with row stride -> rows with zeros before and after
   void (*pad_rows)(const T* src, index src_stride, index rows, index before, index count, index after, T* dst,
                    index dst_stride);

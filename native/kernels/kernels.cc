@@ -182,6 +182,7 @@ KernelTable<T> make() {
   t.transpose = transpose<T>;
   t.transpose_streaming = kVectorBytes == 64 ? transpose<T, true> : nullptr;
   t.pad_rows = pad_rows<T>;
+  t.copy_streaming = copy_streaming<T>;
   t.interleave = interleave<T>;
   t.interleave_streaming = interleave_streaming<T>;
   t.finite = finite<T>;

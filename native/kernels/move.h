@@ -5,31 +5,63 @@
 
 namespace {
 
-// One square block: row n begins at row(n), set(n, v) takes column n. Vectors are put together from 16-byte
-// pieces of several rows as they are loaded; what is left are transposes inside of the pieces.
+// Numbers, or pairs of them, of two vectors in turn, from the first or second half of every piece of 16
+// bytes.
+template <class T, int Width, int Half>
+inline Vec<T> zip_pieces(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) {
+    const int at = n % kPiece<T> / Width;
+    return n / kPiece<T> * kPiece<T> + at / 2 * Width + n % Width + at % 2 * Simd<T>::lanes +
+           Half * kPiece<T> / 2;
+  });
+}
+
+// Of two vectors with two pieces in every half, the first or second of each.
+template <class T, int Second>
+inline Vec<T> pick_pieces(Vec<T> a, Vec<T> b) {
+  return pick<T>(a, b, [](int n) {
+    const int half = n / kPiece<T>;
+    return half / 2 * Simd<T>::lanes + (half % 2 * 2 + Second) * kPiece<T> + n % kPiece<T>;
+  });
+}
+
+// The transpose inside of pieces.
+template <class T>
+inline void transpose_pieces(Vec<T> (&v)[kPiece<T>]) {
+  if constexpr (kPiece<T> == 2) {
+    const Vec<T> first = zip_pieces<T, 1, 0>(v[0], v[1]);
+    v[1] = zip_pieces<T, 1, 1>(v[0], v[1]), v[0] = first;
+  } else {
+    const Vec<T> ab0 = zip_pieces<T, 1, 0>(v[0], v[1]), cd0 = zip_pieces<T, 1, 0>(v[2], v[3]);
+    const Vec<T> ab1 = zip_pieces<T, 1, 1>(v[0], v[1]), cd1 = zip_pieces<T, 1, 1>(v[2], v[3]);
+    v[0] = zip_pieces<T, 2, 0>(ab0, cd0), v[1] = zip_pieces<T, 2, 1>(ab0, cd0);
+    v[2] = zip_pieces<T, 2, 0>(ab1, cd1), v[3] = zip_pieces<T, 2, 1>(ab1, cd1);
+  }
+}
+
+// One square block: row n begins at row(n), set(n, v) takes column n. Vectors are put together from halves of
+// two rows as they are loaded, which costs no shuffle; then come transposes inside of pieces of 16 bytes, and
+// where a vector has four of those, pieces of two vectors trade places.
 template <class T, class Row, class Set>
 inline void transpose_block(const Row& row, const Set& set) {
-  constexpr int lanes = Simd<T>::lanes, side = 16 / int(sizeof(T));  // of the small transposes: 4 or 2
-  // Numbers, or pairs of them, of two vectors in turn, from the first or second half of every piece.
-  const auto zip = [](int n, int width, int half) {
-    const int piece = n / side * side, at = n % side / width;
-    return piece + at / 2 * width + n % width + at % 2 * lanes + half * side / 2;
-  };
-#pragma GCC unroll 8
-  for (int q = 0; q < lanes / side; ++q) {
-    Vec<T> a[side];
+  constexpr int lanes = Simd<T>::lanes, side = kPiece<T>, groups = lanes / side / kParts;
 #pragma GCC unroll 4
-    for (int k = 0; k < side; ++k) a[k] = load_pieces<T>([&](int n) { return row(k + n * side) + q * side; });
+  for (int q = 0; q < lanes; q += groups * side) {
+    Vec<T> column[groups][side];
 #pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const auto ones = [&](int n) { return zip(n, 1, half); };
-      const Vec<T> ab = pick<T>(a[0], a[1], ones);
-      if constexpr (side == 2) {
-        set(q * side + half, ab);
+    for (int g = 0; g < groups; ++g) {
+#pragma GCC unroll 4
+      for (int k = 0; k < side; ++k)
+        column[g][k] = load_parts<T>([&](int n) { return row((g * kParts + n) * side + k) + q; });
+      transpose_pieces<T>(column[g]);
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < side; ++k) {
+      if constexpr (groups == 1) {
+        set(q + k, column[0][k]);
       } else {
-        const Vec<T> cd = pick<T>(a[2], a[3], ones);
-        set(q * side + 2 * half, pick<T>(ab, cd, [&](int n) { return zip(n, 2, 0); }));
-        set(q * side + 2 * half + 1, pick<T>(ab, cd, [&](int n) { return zip(n, 2, 1); }));
+        set(q + k, pick_pieces<T, 0>(column[0][k], column[1][k]));
+        set(q + k + side, pick_pieces<T, 1>(column[0][k], column[1][k]));
       }
     }
   }
@@ -127,11 +159,12 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
     if (transpose_narrow(src, rows, columns, dst, dst_stride)) return;
   if (rows < lanes || columns < lanes)
     return transpose_small(src, src_stride, rows, columns, dst, dst_stride);
+  // Rows may lie pages apart, where the hardware sees no streams; short ones are one stream together.
+  const bool apart = src_stride > 2 * lanes;
   // The last block of a side ends at its edge and writes some numbers a second time.
   for (ct::index c = 0;;) {
     for (ct::index r = 0;;) {
-      // The rows may lie pages apart, where the hardware sees no streams.
-      for (int n = 0; n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
+      for (int n = 0; apart && n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
       transpose_block<T>([&](int n) { return src + (r + n) * src_stride + c; },
                          [&](int n, Vec<T> v) {
                            T* to = dst + (c + n) * dst_stride + r;
@@ -145,11 +178,35 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
   }
 }
 
+template <class T>
+inline void copy_few(const T* src, ct::index count, T* dst) {
+  constexpr int few = 16 / int(sizeof(T));
+  ct::index n = 0;
+  for (; n + few <= count; n += few) __builtin_memcpy(dst + n, src + n, sizeof(T) * few);
+  for (; n < count; ++n) dst[n] = src[n];
+}
+
+// Rows of `count` numbers. Whole cache lines go around the caches; lines that a row shares with what is
+// before or behind it must not, for their other part may be on its way as well.
+template <class T>
+void copy_streaming(const T* src, ct::index src_stride, ct::index rows, ct::index count, T* dst,
+                    ct::index dst_stride) {
+  constexpr ct::index lanes = Simd<T>::lanes, line = 64 / ct::index(sizeof(T));
+  for (ct::index r = 0; r < rows; ++r, src += src_stride, dst += dst_stride) {
+    const ct::index to_line = ct::index(-reinterpret_cast<std::uintptr_t>(dst) % 64 / sizeof(T));
+    const ct::index begin = to_line < count ? to_line : count;
+    const ct::index end = begin + (count - begin) / line * line;
+    copy_few(src, begin, dst);
+    for (ct::index n = begin; n < end; n += lanes) stream<T>(dst + n, load(src + n));
+    copy_few(src + end, count - end, dst + end);
+  }
+}
+
 // Rows of `count` numbers between zeros.
 template <class T>
 void pad_rows(const T* src, ct::index src_stride, ct::index rows, ct::index before, ct::index count,
               ct::index after, T* dst, ct::index dst_stride) {
-  constexpr int lanes = Simd<T>::lanes, few = 16 / int(sizeof(T));
+  constexpr int lanes = Simd<T>::lanes;
   for (ct::index r = 0; r < rows; ++r, src += src_stride, dst += dst_stride) {
     for (ct::index n = 0; n < before; ++n) dst[n] = 0;
     T* to = dst + before;
@@ -160,9 +217,7 @@ void pad_rows(const T* src, ct::index src_stride, ct::index rows, ct::index befo
       }
       store(to + count - lanes, load(src + count - lanes));
     } else {
-      ct::index n = 0;
-      for (; n + few <= count; n += few) __builtin_memcpy(to + n, src + n, sizeof(T) * few);
-      for (; n < count; ++n) to[n] = src[n];
+      copy_few(src, count, to);
     }
     for (ct::index n = 0; n < after; ++n) to[count + n] = 0;
   }

@@ -55,19 +55,16 @@ inline V load_as(const T* p) {
 inline void store(float* p, float x) { *p = x; }
 inline void store(double* p, double x) { *p = x; }
 
-// A vector of 16-byte pieces, piece n from p(n).
+// A vector of equal parts, part n from p(n): halves where they are whole pieces of 16 bytes.
+constexpr int kParts = kVectorBytes > 16 ? 2 : 1;
 template <class T, class Pointer>
-inline Vec<T> load_pieces(const Pointer& p) {
-#if defined(__AVX2__)
-  const auto piece = [&](int n) { return _mm_loadu_ps(reinterpret_cast<const float*>(p(n))); };
-#endif
+inline Vec<T> load_parts(const Pointer& p) {
 #if defined(__AVX512F__)
-  __m512 v = _mm512_castps128_ps512(piece(0));
-  v = _mm512_insertf32x4(v, piece(1), 1);
-  v = _mm512_insertf32x4(v, piece(2), 2);
-  return (Vec<T>)_mm512_insertf32x4(v, piece(3), 3);
+  const auto half = [&](int n) { return _mm256_loadu_pd(reinterpret_cast<const double*>(p(n))); };
+  return (Vec<T>)_mm512_maskz_insertf64x4(__mmask8(-1), _mm512_castpd256_pd512(half(0)), half(1), 1);
 #elif defined(__AVX2__)
-  return (Vec<T>)_mm256_insertf128_ps(_mm256_castps128_ps256(piece(0)), piece(1), 1);
+  const auto half = [&](int n) { return _mm_loadu_ps(reinterpret_cast<const float*>(p(n))); };
+  return (Vec<T>)_mm256_insertf128_ps(_mm256_castps128_ps256(half(0)), half(1), 1);
 #else
   return load(p(0));
 #endif
