@@ -24,6 +24,11 @@ namespace {
 constexpr index kLongRow = 14;  // from here on tiles follow a row, whatever the batch
 
 constexpr index kStageRows = 16, kStagePiece = 256;  // planes and positions that pass a buffer at once
+constexpr index kJoinBytes = 32 << 10;               // of lines that leave a buffer together
+constexpr index kMostLineBytes = 256 << 10;          // of all lines in that buffer
+constexpr index kLeastRunBytes = 512;                // that is worth a way around the caches
+template <class T>
+constexpr index kStageGap = 64 / index(sizeof(T));  // between the rows of that buffer: other sets of a cache
 
 template <class T>
 class ChannelMethod final : public Method<T> {
@@ -44,7 +49,8 @@ class ChannelMethod final : public Method<T> {
   // Packed weights of everything, made here if they are not there yet.
   const T* weights() const;
   void pack_all(const Weights<T>& kernel) const;
-  index most_taps(bool planar) const;
+  index most_taps(int together) const;
+  void join_lines(const Call<T>& call, index panel_width, Schedule& s) const;
   void pack_tap(const Weights<T>& kernel, index group, const Panel& panel, index tap, T* dst) const;
   template <class W>
   void pack_rows(const W* slice, int half, const Panel& panel, T* dst) const;
@@ -75,15 +81,19 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   index line_piece;        // positions of a line that pass through the buffer at once
   bool streams;            // destinations go around the caches
   bool planar;             // lines of destinations leave a buffer transposed
+  bool joins;              // whole lines of all phases of h leave it together
+  index join_lines;        // how many, in q
   index line_elements;     // of that buffer, per image
   index largest;           // positions of a tile
   bool looks_ahead;        // the source of the next block is fetched while one computes
   bool stages;             // planes pass another buffer on their way to a window
   index scratch_elements;  // per thread
 
-  // Elements of the buffer that planes pass on their way to a window.
+  bool stages_results() const { return planar && streams; }
+  // Elements of the buffer that planes pass on their way to a window, or from the buffer of lines.
   index staged(index positions) const {
-    return stages ? kStageRows * (std::min(positions, kStagePiece) + 64 / index(sizeof(T))) : 0;
+    if (!stages && !stages_results()) return 0;
+    return kStageRows * ((stages_results() ? kStagePiece : std::min(positions, kStagePiece)) + kStageGap<T>);
   }
 };
 
@@ -203,15 +213,15 @@ void ChannelMethod<T>::pack_tap(const Weights<T>& kernel, index group, const Pan
   if (!packing_.table->finite(dst, packing_.src_channels * width)) finite_ = false;
 }
 
-// Taps of the largest phase; or of the phases of w together, which follow one another in the packing and
-// which planar destinations need all at once.
+// Taps of the largest phase, or of all phases of the axes from `together` on: those of w follow one another
+// in the packing, and planar destinations need all of them at once.
 template <class T>
-index ChannelMethod<T>::most_taps(bool planar) const {
+index ChannelMethod<T>::most_taps(int together) const {
   index taps = 1;
   for (int a = 0; a < kAxes; ++a) {
     index most = 0;
     for (const AxisClass& c : packing_.classes[a]) most = std::max(most, index(c.taps.size()));
-    taps *= a == 2 && planar ? packing_.shape.k[2] : most;
+    taps *= a >= together ? packing_.shape.k[a] : most;
   }
   return taps;
 }
@@ -247,7 +257,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
   const index share = scratch_share(packing_.shape, call);
   s.packs = packs;
-  s.packed_elements = packs ? most_taps(call.dst.stride_c != 1) * packing_.src_channels * panel_width : 0;
+  s.packed_elements =
+      packs ? most_taps(call.dst.stride_c != 1 ? 2 : kAxes) * packing_.src_channels * panel_width : 0;
   // One block at best: sources come from the third cache faster than weights are packed again.
   const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
   s.batch_block = s.along_batch ? std::min(src.n, largest * ceil_div(16, largest)) : 1;
@@ -294,9 +305,15 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   s.line_elements = (std::min(s.line_piece, s.block[2]) + 1) * per_position;
   // Planar destinations are written by whole lines, of all images of a tile, where a buffer may hold them.
   s.planar = call.dst.stride_c != 1 && call.dst.stride[2] == 1 &&
-             s.batch_block * s.line_elements * index(sizeof(T)) <= 256 << 10;
+             s.batch_block * s.line_elements * index(sizeof(T)) <= kMostLineBytes;
   if (!s.planar) s.line_elements = 0;
-  s.streams = worth_streaming(call.dst, packing_.dst_channels);
+  join_lines(call, panel_width, s);
+  if (s.planar) {
+    const index run = s.joins ? s.join_lines * s.axis[1].dst_step * call.dst.size[2] : call.dst.size[2];
+    s.streams = outgrows_caches(call.dst) && run * index(sizeof(T)) >= kLeastRunBytes;
+  } else {
+    s.streams = worth_streaming(call.dst, packing_.dst_channels);
+  }
   // What caches hold need not be fetched; planes only where sources are the larger side, for every plane of a
   // window is a run of its own.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
@@ -310,6 +327,21 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   return s;
 }
 
+// Lines of destinations that follow one another in memory fill cache lines and vectors together, however
+// short they are, if all phases of h are computed in turn: the second cache must hold the weights of all.
+template <class T>
+void ChannelMethod<T>::join_lines(const Call<T>& call, index panel_width, Schedule& s) const {
+  const View<T>& dst = call.dst;
+  const index line = dst.size[2] * panel_width, step = s.axis[1].dst_step;
+  const index bytes = s.batch_block * step * line * index(sizeof(T));
+  const index weights = most_taps(1) * packing_.src_channels * panel_width * index(sizeof(T));
+  s.joins = s.planar && !s.packs && s.block[2] >= s.extent[2] && s.line_piece >= s.extent[2] &&
+            dst.stride[1] == dst.size[2] && bytes <= kMostLineBytes &&
+            (step == 1 || weights <= l2_bytes() / 2);
+  s.join_lines = s.joins ? std::clamp<index>(kJoinBytes / bytes, 1, std::max<index>(s.block[1], 1)) : 1;
+  if (s.joins) s.line_elements = s.join_lines * step * line;
+}
+
 // Planes become channels last. Without a buffer all of them at once; with one a few at a time, which pass it
 // one after the other: the lines of planes that lie powers of two apart share the sets of the caches, which
 // hold fewer than a transpose joins.
@@ -317,12 +349,32 @@ template <class T>
 void copy_planes(const KernelTable<T>& table, const T* src, index stride_c, index count, index channels,
                  index pitch, T* stage, T* dst) {
   if (!stage) return table.transpose(src, stride_c, channels, count, dst, pitch);
-  const index stage_pitch = std::min(count, kStagePiece) + 64 / index(sizeof(T));
+  const index stage_pitch = std::min(count, kStagePiece) + kStageGap<T>;
   for (index w = 0; w < count; w += kStagePiece)
     for (index c = 0; c < channels; c += kStageRows) {
       const index rows = std::min(kStageRows, channels - c), length = std::min(kStagePiece, count - w);
       table.pad_rows(src + c * stride_c + w, stride_c, rows, 0, length, 0, stage, stage_pitch);
       table.transpose(stage, stage_pitch, rows, length, dst + w * pitch + c, pitch);
+    }
+}
+
+// The way back: channels last become planes. With a buffer they go around the caches, a long run of each
+// plane at a time.
+template <class T>
+void write_planes(const KernelTable<T>& table, const T* src, index pitch, index count, index channels,
+                  T* stage, T* dst, index stride_c) {
+  if (!stage) return table.transpose(src, pitch, count, channels, dst, stride_c);
+  constexpr index line = 64 / index(sizeof(T));
+  const bool whole =
+      count % line == 0 && stride_c % line == 0 && reinterpret_cast<std::uintptr_t>(dst) % 64 == 0;
+  if (whole && table.transpose_streaming)
+    return table.transpose_streaming(src, pitch, count, channels, dst, stride_c);
+  constexpr index stage_pitch = kStagePiece + kStageGap<T>;
+  for (index w = 0; w < count; w += kStagePiece)
+    for (index c = 0; c < channels; c += kStageRows) {
+      const index rows = std::min(kStageRows, channels - c), length = std::min(kStagePiece, count - w);
+      table.transpose(src + w * pitch + c, pitch, length, rows, stage, stage_pitch);
+      table.copy_streaming(stage, stage_pitch, rows, length, dst + c * stride_c + w, stride_c);
     }
 }
 
@@ -358,6 +410,7 @@ struct ChannelMethod<T>::Task {
   const T* source;  // of source position 0, 0, 0 and the block's first image
   index source_n, source_stride[kAxes];
   T *buffer, *packed;  // (positions, panel) of planar destinations; the weights of tasks that pack
+  T* stage;            // what planes pass
 
   // The panel at hand.
   const Panel* panel = nullptr;
@@ -437,12 +490,14 @@ struct ChannelMethod<T>::Task {
     tile.bias = bias;
     for (index pn = panel_begin; pn < panel_end; ++pn) {
       open_panel(packing.panels[std::size_t(pn)]);
+      const std::vector<Phase>& lines_of = plan.axis[1].phases;
+      const std::size_t together = plan.joins ? lines_of.size() : 1;
       for (const Phase& pd : plan.axis[0].phases)
-        for (const Phase& ph : plan.axis[1].phases)
+        for (std::size_t n = 0; n < lines_of.size(); n += together)
           if (plan.planar)
-            planar_lines(pd, ph);
+            planar_lines(pd, &lines_of[n], together);
           else
-            for (const Phase& pw : plan.axis[2].phases) lines(pd, ph, pw);
+            for (const Phase& pw : plan.axis[2].phases) lines(pd, lines_of[n], pw);
     }
   }
 
@@ -471,7 +526,7 @@ struct ChannelMethod<T>::Task {
     T* to = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
     buffer = to + window;
     packed = buffer + plan.batch_block * plan.line_elements;
-    T* const stage = plan.stages ? packed + plan.packed_elements : nullptr;
+    stage = packed + plan.packed_elements;
     if (in_place) {
       source = first;
       source_n = src.stride_n;
@@ -500,8 +555,8 @@ struct ChannelMethod<T>::Task {
           std::memset(line, 0, sizeof(T) * before);
           copy_row(table,
                    first + n * src.stride_n + d * src.stride[0] + h * src.stride[1] + inside * src.stride[2],
-                   src.stride[2], src.stride_c, (end - h) * (inside_end - inside), channels, pitch, stage,
-                   line + before);
+                   src.stride[2], src.stride_c, (end - h) * (inside_end - inside), channels, pitch,
+                   plan.stages ? stage : nullptr, line + before);
           std::memset(line + source_stride[1] - after, 0, sizeof(T) * after);
         }
   }
@@ -534,13 +589,13 @@ struct ChannelMethod<T>::Task {
     if (!plan.packs) tile.weights = self.weights_.data() + group * packing.group_weights + panel->weights;
   }
 
-  // The first destination of the panel on the lines jd and jh of two phases.
-  T* destination(const Phase& pd, const Phase& ph, index jd, index jh) const {
+  // The first destination of the panel on a line.
+  T* destination(index d, index h) const {
     const View<T>& dst = call.dst;
     return dst.data + image * dst.stride_n + (group * packing.dst_channels + panel->first) * dst.stride_c +
-           (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
-           (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
+           d * dst.stride[0] + h * dst.stride[1];
   }
+  static index place(const AxisSchedule& axis, const Phase& p, index j) { return p.dst0 + j * axis.dst_step; }
 
   // Packs the taps of a phase that meet an input of the block.
   void pack(const Phase& pd, const Phase& ph, const Phase& pw, T* to) const {
@@ -573,44 +628,61 @@ struct ChannelMethod<T>::Task {
     }
     for (index jd = d0; jd < d1; ++jd)
       for (index jh = h0; jh < h1; ++jh)
-        line(pd, ph, pw, jd, jh, w0, w1, destination(pd, ph, jd, jh) + pw.dst0 * call.dst.stride[2],
+        line(pd, ph, pw, jd, jh, w0, w1,
+             destination(place(plan.axis[0], pd, jd), place(plan.axis[1], ph, jh)) +
+                 pw.dst0 * call.dst.stride[2],
              plan.axis[2].dst_step * call.dst.stride[2]);
   }
 
-  // Planar destinations: all phases of a piece of a line meet in a buffer, channels last, and leave it
-  // transposed.
-  void planar_lines(const Phase& pd, const Phase& ph) {
-    const View<T>& dst = call.dst;
-    const std::vector<Phase>& phases = plan.axis[2].phases;
-    index d0, d1, h0, h1, w0, w1;
+  // Planar destinations: all phases of a piece of a line, or of whole lines of all phases of h, meet in a
+  // buffer, channels last, and leave it transposed.
+  void planar_lines(const Phase& pd, const Phase* ph, std::size_t together) {
+    index d0, d1, h0, h1;
     plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
-    plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
+    plan.axis[1].range(*ph, q[1], q_stop[1], h0, h1);
     if (plan.packs && d0 < d1 && h0 < h1) {
       tile.weights = packed;
-      origin = packing.taps_before(pd, ph, phases[0]);
-      for (const Phase& pw : phases)
-        pack(pd, ph, pw, packed + (packing.taps_before(pd, ph, pw) - origin) * slice);
+      origin = packing.taps_before(pd, *ph, plan.axis[2].phases[0]);
+      for (const Phase& pw : plan.axis[2].phases)
+        pack(pd, *ph, pw, packed + (packing.taps_before(pd, *ph, pw) - origin) * slice);
     }
     for (index jd = d0; jd < d1; ++jd)
-      for (index jh = h0; jh < h1; ++jh)
-        for (index piece = q[2]; piece < q_stop[2]; piece += plan.line_piece) {
-          const index stop = std::min(piece + plan.line_piece, q_stop[2]);
-          index o_begin, o_end;
-          plan.axis[2].destinations(piece, stop, o_begin, o_end);
-          if (o_begin >= o_end) continue;
-          for (const Phase& pw : phases) {
-            plan.axis[2].range(pw, piece, stop, w0, w1);
-            if (w0 < w1)
-              line(pd, ph, pw, jd, jh, w0, w1, buffer + (pw.dst0 - o_begin) * width,
-                   plan.axis[2].dst_step * width);
-          }
-          const bool whole = o_begin % 16 == 0 && o_end % 16 == 0;
-          const auto move = plan.streams && whole && table.transpose_streaming ? table.transpose_streaming
-                                                                               : table.transpose;
-          for (index n = 0; n < images; ++n)
-            move(buffer + n * plan.line_elements, width, o_end - o_begin, panel->columns,
-                 destination(pd, ph, jd, jh) + o_begin + n * dst.stride_n, dst.stride_c);
+      for (index qh = q[1]; qh < q_stop[1]; qh += plan.join_lines) {
+        const index qh_stop = std::min(qh + plan.join_lines, q_stop[1]);
+        index begin, end;
+        plan.axis[1].destinations(ph, together, qh, qh_stop, begin, end);
+        for (index piece = q[2]; piece < q_stop[2] && begin < end; piece += plan.line_piece)
+          planar_piece(pd, ph, together, jd, {qh, qh_stop, begin, end}, piece);
+      }
+  }
+
+  // Lines of destinations and their q.
+  struct Lines {
+    index q, q_stop, begin, end;
+  };
+
+  void planar_piece(const Phase& pd, const Phase* some, std::size_t together, index jd, const Lines& lines,
+                    index piece) {
+    const AxisSchedule &h = plan.axis[1], &w = plan.axis[2];
+    const index stop = std::min(piece + plan.line_piece, q_stop[2]);
+    index begin, end, h0, h1, w0, w1;
+    w.destinations(piece, stop, begin, end);
+    if (begin >= end) return;
+    const index count = (lines.end - lines.begin) * (end - begin);
+    T* const to = destination(place(plan.axis[0], pd, jd), lines.begin) + begin;
+    for (const Phase* ph = some; ph < some + together; ++ph) {
+      h.range(*ph, lines.q, lines.q_stop, h0, h1);
+      for (index jh = h0; jh < h1; ++jh) {
+        T* const row = buffer + (place(h, *ph, jh) - lines.begin) * (end - begin) * width;
+        for (const Phase& pw : w.phases) {
+          w.range(pw, piece, stop, w0, w1);
+          if (w0 < w1) line(pd, *ph, pw, jd, jh, w0, w1, row + (pw.dst0 - begin) * width, w.dst_step * width);
         }
+      }
+    }
+    for (index n = 0; n < images; ++n)
+      write_planes(table, buffer + n * plan.line_elements, width, count, panel->columns,
+                   plan.stages_results() ? stage : nullptr, to + n * call.dst.stride_n, call.dst.stride_c);
   }
 
   // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.

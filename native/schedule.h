@@ -61,17 +61,22 @@ struct AxisSchedule {
     begin = std::max<index>(0, q - p.q0);
     end = std::min(p.count, q_stop - p.q0);
   }
-  // Destinations [begin, end) that the block [q, q_stop) of all phases reaches; none where begin >= end.
-  void destinations(index q, index q_stop, index& begin, index& end) const {
+  // Destinations [begin, end) that the block [q, q_stop) of some phases reaches; none where begin >= end.
+  void destinations(const Phase* some, std::size_t count, index q, index q_stop, index& begin,
+                    index& end) const {
     begin = INT64_MAX;
     end = 0;
-    for (const Phase& p : phases) {
+    for (const Phase* p = some; p < some + count; ++p) {
       index first, stop;
-      range(p, q, q_stop, first, stop);
+      range(*p, q, q_stop, first, stop);
       if (first >= stop) continue;
-      begin = std::min(begin, p.dst0 + first * dst_step);
-      end = std::max(end, p.dst0 + (stop - 1) * dst_step + 1);
+      begin = std::min(begin, p->dst0 + first * dst_step);
+      end = std::max(end, p->dst0 + (stop - 1) * dst_step + 1);
     }
+  }
+  // The same of all phases.
+  void destinations(index q, index q_stop, index& begin, index& end) const {
+    destinations(phases.data(), phases.size(), q, q_stop, begin, end);
   }
   // Part of [begin, end) where at least one tap meets the source.
   void covered(const Phase& p, index& begin, index& end) const {
@@ -205,10 +210,16 @@ index elements_of(const View<T>& a) {
 }
 
 // Whether destinations are written around the caches: an array far larger than the second cache would only
-// pass through it, after being read for nothing. Every store must then be an aligned vector: `run` channels
-// from one group to the next, whole cache lines between all neighbours. `caches` is how many times the second
-// cache an array must be: where arithmetic hides the stores that is little, where it does not, the array had
-// better stay in the third cache.
+// pass through it, after being read for nothing. `caches` is how many times the second cache an array must
+// be: where arithmetic hides the stores that is little, where it does not, the array had better stay in the
+// third cache.
+template <class T>
+bool outgrows_caches(const View<T>& dst, index caches = 4) {
+  return elements_of(dst) * index(sizeof(T)) > caches * l2_bytes();
+}
+
+// The same where kernels write as they compute. Every store must then be an aligned vector: `run` channels
+// from one group to the next, whole cache lines between all neighbours.
 template <class T>
 bool worth_streaming(const View<T>& dst, index run, index caches = 4) {
   const index line = 64;
@@ -218,8 +229,7 @@ bool worth_streaming(const View<T>& dst, index run, index caches = 4) {
   if (dst.n > 1) misaligned |= dst.stride_n * index(sizeof(T)) % line;
   for (int a = 0; a < kAxes; ++a)
     if (dst.size[a] > 1 && dst.stride[a] != 1) misaligned |= dst.stride[a] * index(sizeof(T)) % line;
-  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 &&
-         elements_of(dst) * index(sizeof(T)) > caches * l2_bytes();
+  return (dst.stride_c == 1 || dst.stride[2] == 1) && misaligned == 0 && outgrows_caches(dst, caches);
 }
 
 // Elements between neighbouring positions of scratch memory. A distance of whole pages' fractions would put
