@@ -10,6 +10,9 @@ namespace ct {
 // blocks are cut down to. Kernels may take them in several steps, which find the weights close by.
 constexpr index kSharingTiles = 14, kFewestTiles = 8;
 
+// Products of a piece of a cut sum, which pay for storing and loading the sums.
+constexpr index kFewestTerms = 128;
+
 template <class T>
 WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
   std::vector<index> sizes;
@@ -64,7 +67,9 @@ template <class T>
 bool Winograd<T>::may_cut(const Schedule& s, int axes) {
   bool parts = true;
   for (int a = 0; a + 1 < axes; ++a) parts = parts && whole_tiles(s.axis[a]);
-  return parts && s.sources > 1;
+  index terms = s.rounded;
+  for (int a = axes; a < kAxes; ++a) terms *= index(s.axis[a].sources.size());
+  return parts && s.sources > 1 && terms >= kFewestTerms;
 }
 
 template <class T>
