@@ -189,12 +189,14 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // and all scratch memory stays well below a quarter of the arrays.
   const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
   const int threads = thread_count(call.threads);
-  const index share = scratch_share(p.shape, call);
+  const index share = scratch_share(p.shape, call), most = share + share / 5;
+  // Few tiles of each of several strands suffice together, but short blocks copy more of their borders.
+  const index limit = s.families.size() < s.axis[2].variants.size() ? most : share;
   s.batch_block = 1;
   const auto too_large = [&] {
     const index tiles = count();
     return (tiles > kSharingTiles && s.point_elements + s.product_elements > budget) ||
-           (tiles > kFewestTiles && s.elements() > share);
+           (tiles > kFewestTiles && s.elements() > limit);
   };
   while (too_large() && halve()) {
   }
@@ -231,20 +233,20 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.tasks = tasks * s.pass_runs * s.panel_runs;
   s.own = s.copied && !s.apart && s.pass_run == 1 && s.passes > 1;
   count();
-  // Where even the fewest tiles need more than a share that counts, families take turns, then sources.
-  const index most = std::max(share + share / 5, (64 << 10) / index(sizeof(T)));
+  // Where even the fewest tiles are a burden, families take turns, then sources.
+  const index burden = std::max(most, (64 << 10) / index(sizeof(T)));
   const auto tries = [&](auto change) {
     const Schedule before = s;
     change();
     count();
     if (s.elements() >= before.elements()) s = before;
   };
-  if (s.elements() > most && s.planar && s.families.size() > 1)
+  if (s.elements() > burden && s.planar && s.families.size() > 1)
     tries([&] {
       s.by_turns = true;
       s.overlaid = false;
     });
-  for (int axes = 1; axes <= kAxes && s.elements() > most && may_cut(s, axes); ++axes)
+  for (int axes = 1; axes <= kAxes && s.elements() > burden && may_cut(s, axes); ++axes)
     tries([&] {
       s.cut_axes = axes;
       s.in_place = s.overlaid = false;
