@@ -69,8 +69,9 @@ ProjectionMethod<T>::ProjectionMethod(const Shape& shape, const T* kernel, const
   along_rows_ = !shape.channels_first && padded_ * (channels + 6) < (rows_ + 10) * channels;
   identity_.resize(std::size_t(shape.s[2] * shape.dst_channels()));
   for (std::size_t n = 0; n < identity_.size(); ++n) identity_[n] = index(n);
-  no_bias_ = Buffer<T>(std::max(2 * lanes, shape.dst_channels()));
-  std::fill_n(no_bias_.data(), std::max(2 * lanes, shape.dst_channels()), T(0));
+  const index zeros = std::max({2 * lanes, index(table_.max_rows), shape.dst_channels()});
+  no_bias_ = Buffer<T>(zeros);
+  std::fill_n(no_bias_.data(), zeros, T(0));
 
   // Tiles of rows, each (source channel, row): whole panels of vectors, or a few broadcast numbers.
   const index size = along_rows_ ? 2 * lanes : tile_size(rows_, table_.max_rows);
