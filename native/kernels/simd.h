@@ -70,7 +70,8 @@ inline Vec<T> load_parts(const Pointer& p) {
 #endif
 }
 
-// A store that goes around the caches, where the instruction set has one. p is aligned to a vector.
+// A store that goes around the caches, where the instruction set has one. p is aligned to a vector. It needs
+// no fence: threads hand over their work under a mutex, whose locked instructions wait for such stores.
 template <class T>
 inline void stream(T* p, Vec<T> v) {
 #if defined(__clang__)
