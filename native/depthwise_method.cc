@@ -13,7 +13,8 @@ namespace {
 
 constexpr index kBlockBytes = 20 << 10;    // of the first cache, for what a few lines read and write
 constexpr index kBlockChannels = 128;      // whose weights stay there as well
-constexpr index kTaskElements = 16 << 10;  // destinations that are worth a task
+constexpr index kTaskElements = 16 << 10;  // destinations that are worth a task, of up to
+constexpr index kTaskTaps = 16;            // that many taps each
 constexpr index kTaskLines = 32;           // neighbouring lines share source rows
 constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
 
@@ -206,13 +207,16 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
   if (!shape_.channels_first) line_elements *= shape_.groups;
   line_elements = std::max<index>(line_elements, 1);
+  const index strides = shape_.kind == Kind::forward ? shape_.s[0] * shape_.s[1] * shape_.s[2] : 1;
+  const index worth =
+      std::max<index>(kTaskElements * kTaskTaps / std::max(shape_.taps() / strides, kTaskTaps), 1);
   s.planes = call.dst.n * (shape_.channels_first ? call.dst.c : 1);
-  s.plane_chunk = shape_.channels_first ? std::max<index>(1, kTaskElements / (lines * line_elements)) : 1;
+  s.plane_chunk = shape_.channels_first ? std::max<index>(1, worth / (lines * line_elements)) : 1;
   const index wanted = threads > 1 ? ceil_div(4 * threads, s.planes) : 1;
   if (ceil_div(s.planes, s.plane_chunk) < 4 * threads) s.plane_chunk = 1;
   s.line_chunk = std::clamp<index>(ceil_div(lines, wanted), 1,
                                    shape_.channels_first ? lines : kTaskLines * task_planes(call));
-  s.line_chunk = std::min(lines, std::max(s.line_chunk, ceil_div(kTaskElements, line_elements)));
+  s.line_chunk = std::min(lines, std::max(s.line_chunk, ceil_div(worth, line_elements)));
   s.line_chunks = ceil_div(lines, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
 
