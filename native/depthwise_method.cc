@@ -207,9 +207,9 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
   if (!shape_.channels_first) line_elements *= shape_.groups;
   line_elements = std::max<index>(line_elements, 1);
-  const index strides = shape_.kind == Kind::forward ? shape_.s[0] * shape_.s[1] * shape_.s[2] : 1;
-  const index worth =
-      std::max<index>(kTaskElements * kTaskTaps / std::max(shape_.taps() / strides, kTaskTaps), 1);
+  index terms = shape_.taps();  // of a sum
+  for (int a = 0; a < kAxes && shape_.kind == Kind::forward; ++a) terms /= shape_.s[a];
+  const index worth = std::max<index>(kTaskElements * kTaskTaps / std::max(terms, kTaskTaps), 1);
   s.planes = call.dst.n * (shape_.channels_first ? call.dst.c : 1);
   s.plane_chunk = shape_.channels_first ? std::max<index>(1, worth / (lines * line_elements)) : 1;
   const index wanted = threads > 1 ? ceil_div(4 * threads, s.planes) : 1;
