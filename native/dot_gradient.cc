@@ -96,12 +96,8 @@ struct Run {
 template <class T>
 class Task {
  public:
-  Task(const Run<T>& run, index part, T* sums)
-      : r_(run),
-        begin_(part * run.items_per_task),
-        end_(std::min(begin_ + run.items_per_task, run.items)),
-        sums_(sums),
-        rows_(std::size_t(run.blocks.axes[0].k)) {
+  Task(const Run<T>& run, index begin, index end, T* sums)
+      : r_(run), begin_(begin), end_(end), sums_(sums), rows_(std::size_t(run.blocks.axes[0].k)) {
     planes_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(r_.elements + r_.split_elements)));
     split_ = planes_ + r_.elements;
   }
@@ -282,10 +278,7 @@ bool dot_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
   // Every task lays out the outputs that it needs, so there are no more tasks than threads.
   r.items_per_task = ceil_div(r.items, slices.parts(threads, r.items));
   const double work = 2.0 * double(r.blocks.x_positions()) * double(r.taps()) * double(x.c);
-  const auto body = [&](index part, T* sums, index begin, index end, bool fresh) {
-    Task<T>(r, part, sums).run(begin, end, fresh);
-  };
-  return slices.run(*r.table, ceil_div(r.items, r.items_per_task), work, threads, should_stop, body);
+  return slices.template run<Task<T>>(r, work, threads, should_stop);
 }
 
 #define CT_INSTANCE(T)                                                                                    \

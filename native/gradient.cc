@@ -82,11 +82,7 @@ index tile_vectors(const KernelTable<T>& table, index elements, index vectors) {
 template <class T>
 class Task {
  public:
-  Task(const Run<T>& run, index part, T* sums)
-      : r_(run),
-        begin_(part * run.items_per_task),
-        end_(std::min(begin_ + run.items_per_task, run.items)),
-        sums_(sums) {
+  Task(const Run<T>& run, index begin, index end, T* sums) : r_(run), begin_(begin), end_(end), sums_(sums) {
     const std::size_t slack = 64;
     const index panels = r_.chunks > 1 ? r_.panels : 1;
     const index elements = r_.y_elements + panels * r_.x_elements;
@@ -384,10 +380,7 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
   const index undivided = apart ? r.items / groups : 1;
   r.items_per_task = ceil_div(r.items / undivided, parts) * undivided;
   const double work = 2.0 * double(r.blocks.x_positions()) * double(r.runs * r.length) * double(x.c);
-  const auto body = [&](index part, T* sums, index begin, index end, bool fresh) {
-    Task<T>(r, part, sums).run(begin, end, fresh);
-  };
-  return slices.run(*r.table, ceil_div(r.items, r.items_per_task), work, threads, should_stop, body);
+  return slices.template run<Task<T>>(r, work, threads, should_stop);
 }
 
 template bool kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,

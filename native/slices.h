@@ -34,24 +34,25 @@ class Slices {
     return most;
   }
 
-  // Calls body(part, sums, begin, end, fresh) for all parts of all slices, on boxes [begin, end); `fresh`
-  // says that the first of them sets the sums. Between passes over some boxes each an interrupted user is
-  // heard.
-  template <class Body>
-  bool run(const KernelTable<T>& table, index parts, double work_of_box, int threads, ShouldStop should_stop,
-           const Body& body) const {
-    const index pass = index(std::clamp(kPassWork * threads / work_of_box / double(count_), 1.0, 1e9));
+  // Makes Task(run, first item, last item, sums) for the items of all slices, and has it run(begin, end,
+  // fresh) on boxes; `fresh` says that the first of them sets the sums. Between passes over some boxes each
+  // an interrupted user is heard. `work` is that of a box.
+  template <class Task, class Run>
+  bool run(const Run& run, double work, int threads, ShouldStop should_stop) const {
+    const index parts = ceil_div(run.items, run.items_per_task);
+    const index pass = index(std::clamp(kPassWork * threads / work / double(count_), 1.0, 1e9));
     for (index done = 0; done < length_; done += pass) {
-      const auto task = [&](index number) {
+      const auto body = [&](index number) {
         const index slice = number / parts, first = slice * length_;
-        const index begin = first + done;
         const index end = std::min({first + std::min(done + pass, length_), boxes_});
-        body(number % parts, count_ > 1 ? sums_ + slice * elements_ : out_, begin, end,
-             done == 0 && (count_ > 1 || !add_));
+        const index item = number % parts * run.items_per_task;
+        Task(run, item, std::min(item + run.items_per_task, run.items),
+             count_ > 1 ? sums_ + slice * elements_ : out_)
+            .run(first + done, end, done == 0 && (count_ > 1 || !add_));
       };
-      if (!parallel_for(count_ * parts, threads, task, should_stop)) return false;
+      if (!parallel_for(count_ * parts, threads, body, should_stop)) return false;
     }
-    return count_ == 1 || add_up(table, threads, should_stop);
+    return count_ == 1 || add_up(*run.table, threads, should_stop);
   }
 
  private:
