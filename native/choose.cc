@@ -56,22 +56,24 @@ bool plane_shared(const Shape& shape, const Path& path) {
   return shape.k[0] == 1 && shape.s[0] == 1 && shape.k[2] <= 5 && plane_kernel(kernels<T>(path), shape);
 }
 
-enum class Pick { channel, row, row_bands, projection, dot, group, depthwise, depthwise_bands };
+enum class Pick { fourier, channel, row, row_bands, projection, dot, group, depthwise, depthwise_bands };
 
 struct Picked {
   Pick method;
   std::string reason;
 };
 
-// The rules, the first that holds.
+// The rules, the first that holds. `spectra`: whether they may be products of spectra.
 template <class T>
-Picked pick(const Shape& shape, const Path& path) {
+Picked pick(const Shape& shape, const Path& path, bool spectra) {
   const index lanes = kernels<T>(path).lanes, vectors = (shape.dst_channels() + lanes - 1) / lanes;
   const index src = shape.src_channels(), dst = shape.dst_channels();
   const std::string outputs = std::to_string(dst) + " output channels", wide = std::to_string(lanes);
   const bool forward = shape.kind == Kind::forward, first = shape.channels_first;
   // Most methods keep something per phase, of which strides far beyond any kernel would make too many.
   const bool few_phases = shape.s[0] * shape.s[1] * shape.s[2] <= 4096;
+  if (spectra && shape.algorithm != Algorithm::direct && few_phases && fourier_pays<T>(shape, path))
+    return {Pick::fourier, "so many taps meet in a phase that products of spectra cost less"};
   if (shape.algorithm == Algorithm::winograd && few_phases)
     return {Pick::channel, "the Winograd form was asked for"};
 
@@ -134,12 +136,10 @@ bool all_finite(const T* kernel, index count, const Path& path) {
   return finite;
 }
 
-}  // namespace
-
 template <class T>
-std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& given, const Path& path,
-                                         Use use, std::string& reason) {
-  const auto [method, why] = pick<T>(shape, path);
+std::unique_ptr<Method<T>> choose(const Shape& shape, const Weights<T>& given, const Path& path, Use use,
+                                  bool spectra, std::string& reason) {
+  const auto [method, why] = pick<T>(shape, path, spectra);
   reason = why;
   if (method == Pick::channel) return make_channel_method(shape, given, path, use);
 
@@ -156,6 +156,14 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
   Shape planar = shape;
   planar.channels_first = true;
   switch (method) {
+    case Pick::fourier: {
+      // Halves have been widened to memory that ends here.
+      const Use keep = given.halves ? Use::kept : use;
+      return make_fourier_method<T>(shape, kernel, path, keep, [shape, &path, keep](const T* kept) {
+        std::string unused;
+        return choose<T>(shape, Weights<T>{kept}, path, keep, false, unused);
+      });
+    }
     case Pick::depthwise:
       return make_depthwise_method(shape, kernel, path);
     case Pick::depthwise_bands:
@@ -171,6 +179,14 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& g
     default:
       return make_row_method(shape, kernel, path);
   }
+}
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& given, const Path& path,
+                                         Use use, std::string& reason) {
+  return choose<T>(shape, given, path, use, true, reason);
 }
 
 template std::unique_ptr<Method<float>> choose_method(const Shape&, const Weights<float>&, const Path&, Use,

@@ -306,6 +306,41 @@ struct WinogradOutput {
   bool streams;  // as in ChannelTile
 };
 
+// Fourier transforms of the lines of an axis, in passes; see kernels/fourier.h.
+template <class T>
+struct FourierAxis {
+  static constexpr int kMaxPasses = 5;
+  index rows = 0;
+  int passes = 0;
+  bool plain = false;  // the first pass has no factors but 1
+  int radix[kMaxPasses] = {};
+  index blocks[kMaxPasses] = {};
+  const T* factors[kMaxPasses] = {};  // per block: powers 1, 2, ... of its c, real and imaginary part
+};
+
+template <class T>
+struct FourierLines {
+  const FourierAxis<T>* axis;
+  index strips;  // vectors of lines
+  const T* src;
+  index src_row, src_im, src_strip;  // to the next row, the imaginary part, the next strip
+  T* dst;
+  index dst_row, dst_im, dst_strip;
+  T* work;  // rows of two vectors
+};
+
+// Spectra, kPairs complex vectors at a time.
+//   dst[b] = sum over terms t of x[t, b] * k[b, t]
+template <class T>
+struct FourierProducts {
+  static constexpr int kPairs = 4;
+  index blocks, terms;
+  const T* x;
+  index x_term;
+  const T* k;
+  T* dst;
+};
+
 // The kernels of one element type on one path. Tables are indexed by size - 1.
 template <class T>
 struct KernelTable {
@@ -345,6 +380,9 @@ struct KernelTable {
   // By the input transforms of the axes h and w.
   void (*winograd_input[kWinogradInputs][kWinogradInputs])(const WinogradInput<T>&);
   void (*winograd_output[kWinogradInputs][kWinogradInputs])(const WinogradOutput<T>&);
+  void (*fourier[2])(const FourierLines<T>&);  // there and back
+  void (*fourier_turn)(const T* src, index src_block, T* dst, index dst_block, index blocks);
+  void (*fourier_products)(const FourierProducts<T>&);
   // dst = sum over terms of factor * src
   void (*combine)(const T* const* src, const double* factor, int terms, index count, T* dst);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside

@@ -1,6 +1,7 @@
 // What every method of computing offers. A method is chosen once per kernel (choose.cc), packs the
 // weights its own way, and is immutable after that.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -131,6 +132,17 @@ std::unique_ptr<Method<T>> make_group_method(const Shape& shape, const T* kernel
 template <class T>
 std::unique_ptr<Method<T>> make_bands_method(const Shape& shape, const Path& path,
                                              std::unique_ptr<Method<T>> planes);
+
+// Whether products of spectra cost clearly less than direct sums, for images of many tiles.
+template <class T>
+bool fourier_pays(const Shape& shape, const Path& path);
+// Makes a method for the kernel that it is given.
+template <class T>
+using MakeMethod = std::function<std::unique_ptr<Method<T>>(const T* kernel)>;
+// `direct` makes the method for images that are too small, when the first one comes.
+template <class T>
+std::unique_ptr<Method<T>> make_fourier_method(const Shape& shape, const T* kernel, const Path& path, Use use,
+                                               MakeMethod<T> direct);
 
 // The method for a kernel, chosen from its shape alone: never from the input's sizes, so that work may be
 // cut anywhere without changing a bit. `reason` gets the choice in words.

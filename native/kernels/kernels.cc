@@ -9,6 +9,7 @@
 #include "depthwise_plane_gradient.h"
 #include "dot.h"
 #include "dot_gradient.h"
+#include "fourier.h"
 #include "gradient.h"
 #include "group.h"
 #include "half.h"
@@ -176,6 +177,10 @@ KernelTable<T> make() {
   t.max_rows = kRows;
   add_rows<T>(t);
   add_winograd<T>(t);
+  t.fourier[0] = fourier_lines<T, false>;
+  t.fourier[1] = fourier_lines<T, true>;
+  t.fourier_turn = fourier_turn<T>;
+  t.fourier_products = fourier_products<T>;
   t.combine = combine<T>;
   t.sum_rows = sum_rows<T>;
   add_depthwise(t);

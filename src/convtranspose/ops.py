@@ -118,9 +118,12 @@ def conv_transpose(
         ``"direct"`` adds every term of the definition in one order: the same bits however the work
         is cut, and an infinity or NaN reaches only the outputs that it belongs to. ``"winograd"``
         needs fewer multiplications where two to sixteen taps meet per phase and axis
-        (``s < k <= 16 * s``), with rounding errors of at most four times the direct ones.
-        ``"auto"`` takes it where it is faster, which may depend on the size of the image and on
-        whether the kernel is used once or kept in a plan, never on the batch or the threads.
+        (``s < k <= 16 * s``), with rounding errors of at most four times the direct ones; larger
+        kernels become products of Fourier spectra, tile by tile: errors are then small beside the
+        largest results of a tile, so that zeros are not quite zero, and an infinity or NaN spreads
+        over its tile. ``"auto"`` takes either where it is faster, which may depend on the size of
+        the image and on whether the kernel is used once or kept in a plan, never on the batch or
+        the threads.
 
     Returns
     -------
