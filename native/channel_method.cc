@@ -261,7 +261,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
       packs ? most_taps(call.dst.stride_c != 1 ? 2 : kAxes) * packing_.src_channels * panel_width : 0;
   // One block at best: sources come from the third cache faster than weights are packed again.
   const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
-  s.batch_block = s.along_batch ? std::min(src.n, largest * ceil_div(16, largest)) : 1;
+  // All blocks are alike, or threads would wait for the one with the rest of the images in it.
+  s.batch_block = s.along_batch ? tile_size(std::max<index>(src.n, 1), largest * ceil_div(16, largest)) : 1;
   if (s.along_batch && src.n > largest && window_elements(s.block, s.batch_block) > share)
     s.batch_block = tile_size(src.n, largest);
   // The first axis that can be halved. A block whose halves would need nearly the whole window, halo and

@@ -39,32 +39,39 @@ inline void transpose_pieces(Vec<T> (&v)[kPiece<T>]) {
   }
 }
 
-// One square block: row n begins at row(n), set(n, v) takes column n. Vectors are put together from halves of
-// two rows as they are loaded, which costs no shuffle; then come transposes inside of pieces of 16 bytes, and
-// where a vector has four of those, pieces of two vectors trade places.
+// The columns of a block that its rows are loaded for at once.
+template <class T>
+constexpr int kStrip = Simd<T>::lanes / kParts;
+
+// As many columns of one square block, from q on: row n begins at row(n), set(n, v) takes column n. Vectors
+// are put together from halves of two rows as they are loaded, which costs no shuffle; then come transposes
+// inside of pieces of 16 bytes, and where a vector has four of those, pieces of two vectors trade places.
 template <class T, class Row, class Set>
-inline void transpose_block(const Row& row, const Set& set) {
-  constexpr int lanes = Simd<T>::lanes, side = kPiece<T>, groups = lanes / side / kParts;
-#pragma GCC unroll 4
-  for (int q = 0; q < lanes; q += groups * side) {
-    Vec<T> column[groups][side];
+inline void transpose_strip(const Row& row, const Set& set, int q = 0) {
+  constexpr int side = kPiece<T>, groups = kStrip<T> / side;
+  Vec<T> column[groups][side];
 #pragma GCC unroll 2
-    for (int g = 0; g < groups; ++g) {
+  for (int g = 0; g < groups; ++g) {
 #pragma GCC unroll 4
-      for (int k = 0; k < side; ++k)
-        column[g][k] = load_parts<T>([&](int n) { return row((g * kParts + n) * side + k) + q; });
-      transpose_pieces<T>(column[g]);
-    }
+    for (int k = 0; k < side; ++k)
+      column[g][k] = load_parts<T>([&](int n) { return row((g * kParts + n) * side + k) + q; });
+    transpose_pieces<T>(column[g]);
+  }
 #pragma GCC unroll 4
-    for (int k = 0; k < side; ++k) {
-      if constexpr (groups == 1) {
-        set(q + k, column[0][k]);
-      } else {
-        set(q + k, pick_pieces<T, 0>(column[0][k], column[1][k]));
-        set(q + k + side, pick_pieces<T, 1>(column[0][k], column[1][k]));
-      }
+  for (int k = 0; k < side; ++k) {
+    if constexpr (groups == 1) {
+      set(q + k, column[0][k]);
+    } else {
+      set(q + k, pick_pieces<T, 0>(column[0][k], column[1][k]));
+      set(q + k + side, pick_pieces<T, 1>(column[0][k], column[1][k]));
     }
   }
+}
+
+template <class T, class Row, class Set>
+inline void transpose_block(const Row& row, const Set& set) {
+#pragma GCC unroll 4
+  for (int q = 0; q < Simd<T>::lanes; q += kStrip<T>) transpose_strip<T>(row, set, q);
 }
 
 // Blocks that are smaller than a vector on one side.
@@ -151,6 +158,34 @@ inline bool transpose_narrow(const T* src, ct::index rows, ct::index columns, T*
   return false;
 }
 
+// Blocks of so many columns, one column of blocks after the other. The last block of a side ends at its edge
+// and writes some numbers a second time.
+template <class T, int Columns, bool Streaming>
+inline void transpose_blocks(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
+                             ct::index dst_stride) {
+  constexpr int lanes = Simd<T>::lanes;
+  // Rows may lie pages apart, where the hardware sees no streams; short ones are one stream together.
+  const bool apart = src_stride > 2 * lanes;
+  for (ct::index c = 0;;) {
+    for (ct::index r = 0;;) {
+      for (int n = 0; apart && n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
+      const auto row = [&](int n) { return src + (r + n) * src_stride + c; };
+      const auto set = [&](int n, Vec<T> v) {
+        T* to = dst + (c + n) * dst_stride + r;
+        Streaming ? stream<T>(to, v) : store<T>(to, v);
+      };
+      if constexpr (Columns == lanes)
+        transpose_block<T>(row, set);
+      else
+        transpose_strip<T>(row, set);
+      if (r + lanes >= rows) break;
+      r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
+    }
+    if (c + Columns >= columns) break;
+    c = c + 2 * Columns <= columns ? c + Columns : columns - Columns;
+  }
+}
+
 template <class T, bool Streaming = false>
 void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                ct::index dst_stride) {
@@ -159,23 +194,11 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
     if (transpose_narrow(src, rows, columns, dst, dst_stride)) return;
   if (rows < lanes || columns < lanes)
     return transpose_small(src, src_stride, rows, columns, dst, dst_stride);
-  // Rows may lie pages apart, where the hardware sees no streams; short ones are one stream together.
-  const bool apart = src_stride > 2 * lanes;
-  // The last block of a side ends at its edge and writes some numbers a second time.
-  for (ct::index c = 0;;) {
-    for (ct::index r = 0;;) {
-      for (int n = 0; apart && n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
-      transpose_block<T>([&](int n) { return src + (r + n) * src_stride + c; },
-                         [&](int n, Vec<T> v) {
-                           T* to = dst + (c + n) * dst_stride + r;
-                           Streaming ? stream<T>(to, v) : store<T>(to, v);
-                         });
-      if (r + lanes >= rows) break;
-      r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
-    }
-    if (c + lanes >= columns) break;
-    c = c + 2 * lanes <= columns ? c + lanes : columns - lanes;
-  }
+  // Lines of results that lie whole pages apart share the sets of the first cache, which hold eight.
+  if (!Streaming && dst_stride * ct::index(sizeof(T)) % 4096 == 0)
+    transpose_blocks<T, kStrip<T>, false>(src, src_stride, rows, columns, dst, dst_stride);
+  else
+    transpose_blocks<T, lanes, Streaming>(src, src_stride, rows, columns, dst, dst_stride);
 }
 
 template <class T>

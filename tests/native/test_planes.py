@@ -9,13 +9,15 @@ from convtranspose import reference
 from .test_methods import check_on_threads
 
 # input, kernel (*k, c_out, c_in), strides, padding. Results of at most a few hundred kilobytes, then of more
-# than four megabytes, which is what four second caches hold; lines of whole cache lines and others.
+# than four megabytes, which is what four second caches hold; lines of whole cache lines and others, planes of
+# whole pages.
 SMALL = [
     ((1, 14, 14, 67), (2, 2, 40, 67), 2, "valid"),
     ((3, 7, 5, 19), (3, 3, 33, 19), 4, ((1, 2), (0, 3))),
     ((33, 3, 3, 37), (3, 2, 35, 37), (3, 1), ((-2, -1), (2, 1))),
     ((2, 3, 5, 7, 7), (2, 3, 2, 37, 7), (2, 3, 2), "valid"),
     ((2, 9, 11, 37), (3, 3, 34, 37), 1, "same"),
+    ((1, 16, 16, 67), (2, 2, 57, 67), 2, "valid"),
 ]
 LARGE = [
     ((5, 37, 31, 3), (3, 2, 51, 3), 2, "same"),
