@@ -1,6 +1,7 @@
 // Memory that the next block of a thread will read, fetched into the second cache while this one computes.
 #pragma once
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "core.h"
@@ -20,7 +21,9 @@ class Ahead {
   }
   // Notes [begin, end) to be fetched after what was noted before.
   void add(const void* begin, const void* end) {
-    runs_.push_back({static_cast<const char*>(begin), static_cast<const char*>(end)});
+    const char* const first = static_cast<const char*>(begin);
+    // Whole lines, or the last one would be missed.
+    runs_.push_back({first - reinterpret_cast<std::uintptr_t>(first) % kLine, static_cast<const char*>(end)});
   }
   // Everything shall have been fetched when kernels have gone `steps` times through a tap's kAheadChannels
   // channels.
@@ -29,20 +32,23 @@ class Ahead {
     for (const Run& run : runs_) bytes += index(run.end - run.begin);
     share_ = ceil_div(bytes, std::max<index>(steps, 1) * kLine) * kLine;
   }
-  // Calls a kernel, which fetches as it goes where its share is one run, else after the fetching: a kernel
-  // follows no more than one run.
+  // Calls a kernel, which fetches its share as it goes. It follows one run; what is left of shorter ones is
+  // fetched before.
   template <class T, class Kernel>
-  void call(Kernel kernel, ChannelTile<T>& tile, bool one_run) {
-    index share = tile.taps * ceil_div(tile.channels, tile.kAheadChannels) * share_;
+  void call(Kernel kernel, ChannelTile<T>& tile) {
+    const index share = tile.taps * ceil_div(tile.channels, tile.kAheadChannels) * share_;
     tile.ahead_bytes = 0;
-    if (one_run && at_ < runs_.size()) {
-      tile.ahead = runs_[at_].begin;
-      tile.ahead_bytes = share_;
-      advance(share);
-    }
-    for (; !one_run && share > 0 && at_ < runs_.size(); share -= kLine) {
-      __builtin_prefetch(runs_[at_].begin, 0, 2);
-      advance(kLine);
+    for (index rest = share; rest > 0 && at_ < runs_.size(); ++at_) {
+      Run& run = runs_[at_];
+      const index left = index(run.end - run.begin);
+      if (2 * left >= rest) {
+        tile.ahead = run.begin;
+        tile.ahead_bytes = share_;
+        run.begin += std::min(share, left);
+        break;
+      }
+      for (; run.begin < run.end; run.begin += kLine) __builtin_prefetch(run.begin, 0, 2);
+      rest -= left;
     }
     kernel(tile);
   }
@@ -51,13 +57,6 @@ class Ahead {
   struct Run {
     const char *begin, *end;
   };
-  void advance(index bytes) {
-    Run& run = runs_[at_];
-    if (run.end - run.begin > bytes)
-      run.begin += bytes;
-    else
-      ++at_;
-  }
   std::vector<Run> runs_;
   std::size_t at_ = 0;
   index share_ = 0;

@@ -315,13 +315,11 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   } else {
     s.streams = worth_streaming(call.dst, packing_.dst_channels);
   }
-  // What caches hold need not be fetched; planes only where sources are the larger side, for every plane of a
-  // window is a run of its own.
+  // What caches hold need not be fetched.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
   s.stages = planar && src.stride_c * index(sizeof(T)) % 2048 == 0;
   s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 &&
-                  elements_of(src) * index(sizeof(T)) > 4 * l2_bytes() &&
-                  (src.stride_c == 1 || (planar && elements_of(src) > elements_of(call.dst)));
+                  elements_of(src) * index(sizeof(T)) > 4 * l2_bytes() && (src.stride_c == 1 || planar);
   const index window = window_elements(s.block, s.batch_block);
   s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements +
                        s.staged(window_elements(s.block, 1) / spread<T>(packing_.src_channels));
@@ -725,7 +723,7 @@ struct ChannelMethod<T>::Task {
     }
   }
 
-  void compute(index positions) { ahead.call(kernels[positions - 1], tile, call.src.stride_c == 1); }
+  void compute(index positions) { ahead.call(kernels[positions - 1], tile); }
 
   // The taps of a destination that meet the source; along w halos meet all of them.
   void collect(const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index jw) {

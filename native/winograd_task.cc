@@ -249,7 +249,7 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
         product.src = family.points + (begin + t) * plan_.pitch;
         product.dst = products + (begin + t) * product.dst_stride;
         if (!sources.first) product.bias = product.dst;
-        ahead_.call(table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1], product, true);
+        ahead_.call(table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1], product);
       }
     }
     first += family.all;
