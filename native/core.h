@@ -331,6 +331,8 @@ struct FourierLines {
 
 // Spectra, kPairs complex vectors at a time.
 //   dst[b] = sum over terms t of x[t, b] * k[b, t]
+// and, for the gradient to the kernel,
+//   dst[b] = or += sum over terms t of the conjugate of x[t, b] * k[t, b]
 template <class T>
 struct FourierProducts {
   static constexpr int kPairs = 4;
@@ -339,6 +341,8 @@ struct FourierProducts {
   index x_term;
   const T* k;
   T* dst;
+  index k_term = 0;  // of the gradient
+  bool add = false;
 };
 
 // The kernels of one element type on one path. Tables are indexed by size - 1.
@@ -383,6 +387,7 @@ struct KernelTable {
   void (*fourier[2])(const FourierLines<T>&);  // there and back
   void (*fourier_turn)(const T* src, index src_block, T* dst, index dst_block, index blocks);
   void (*fourier_products)(const FourierProducts<T>&);
+  void (*fourier_gradient)(const FourierProducts<T>&);
   // dst = sum over terms of factor * src
   void (*combine)(const T* const* src, const double* factor, int terms, index count, T* dst);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside

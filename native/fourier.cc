@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <map>
+#include <mutex>
 
 namespace ct {
 namespace {
@@ -29,17 +32,22 @@ constexpr double kSecondCache = 1 << 19, kThirdCache = 1 << 25;
 // The same per vector of direct products: with few destination channels, adjoints with very few, with many,
 // and where Winograd forms save most of them.
 constexpr double kFewChannels = 1.8, kDots = 3.2, kManyChannels = 1.1, kForms = 0.45;
+constexpr double kFewGradients = 1.6;  // to the kernel
 constexpr index kMostDots = 4, kMany = 8, kFormSources = 16;
 
 // How much less it must be: for a kernel, where infinities that spread and zeros that are not quite zero have
 // to be paid for, or where fewer multiplications were asked for; and for an image.
 constexpr double kClearly = 0.7, kAsked = 2, kLess = 0.85;
 
-// Taps of a phase that are worth a thought, and a reach or stride that no tile has room for.
-constexpr index kFewest = 32, kLongest = 1 << 16;
+// Taps of a phase that are worth a thought; a length that no tile has room for, and phases that are too many.
+constexpr double kFewest = 24;
+constexpr index kLongest = 1 << 16, kMostPhases = 4096;
 
 // Scratch memory of a thread that is no burden, and spectra of weights that are too much of one, in bytes.
 constexpr index kSmall = 1 << 20, kMostWeights = index(256) << 20;
+
+// Transforms that are kept, for all kernels.
+constexpr std::size_t kMostTransforms = 32;
 
 // How many destinations a tile of so many samples gives.
 bool fit(const FourierExtent& e, index samples, index& step, index& tiles) {
@@ -84,7 +92,7 @@ template <class T>
 FourierWork fourier_work(const Shape& shape, const Path& path, Use use) {
   const index src = shape.src_channels(), dst = shape.dst_channels();
   FourierWork work{
-      shape.kind,      src, dst, src, dst, shape.groups, {}, kernels<T>(path).lanes, index(sizeof(T)),
+      shape.kind,      src, dst, src, dst, shape.groups, 1, {}, kernels<T>(path).lanes, index(sizeof(T)),
       use == Use::once};
   index& phased = shape.kind == Kind::forward ? work.destinations : work.sources;
   for (int a = 0; a < kAxes; ++a) {
@@ -97,22 +105,34 @@ FourierWork fourier_work(const Shape& shape, const Path& path, Use use) {
 template FourierWork fourier_work<float>(const Shape&, const Path&, Use);
 template FourierWork fourier_work<double>(const Shape&, const Path&, Use);
 
+bool fourier_gradient_less(double cost, double products, const FourierWork& work) {
+  const double each = std::min(work.src_channels, work.dst_channels) < kMany ? kFewGradients : kManyChannels;
+  return cost > 0 && cost < kClearly * each * products / double(work.lanes);
+}
+
 bool fourier_less(double cost, double products, const FourierWork& work) {
   return cost > 0 && cost < kLess * direct_cost(products, work);
+}
+
+bool fourier_worth_a_thought(const Shape& shape) {
+  index phases = 1;
+  double taps = 1;
+  for (int a = 0; a < kAxes; ++a) {
+    if (shape.s[a] > kMostPhases || shape.d[a] > kLongest || shape.k[a] > kLongest) return false;
+    phases *= shape.s[a];
+    taps *= double(shape.k[a]) / double(shape.s[a]);
+  }
+  return phases <= kMostPhases && taps >= kFewest;
 }
 
 // A typical image: whole tiles, but not very many.
 template <class T>
 bool fourier_pays(const Shape& shape, const Path& path) {
-  const FourierWork work = fourier_work<T>(shape, path, Use::kept);
-  index inner = 1;
-  for (int a = 0; a < kAxes; ++a) {
-    if (shape.s[a] > kLongest || shape.d[a] > kLongest || work.reach[a] > kLongest) return false;
-    inner *= work.reach[a];
-  }
   // Who asks for Winograd forms gets them where there are some.
   const bool asked = shape.algorithm == Algorithm::winograd;
-  if (inner < kFewest || (asked && has_forms(work))) return false;
+  if (!fourier_worth_a_thought(shape)) return false;
+  const FourierWork work = fourier_work<T>(shape, path, Use::kept);
+  if (asked && has_forms(work)) return false;
   const bool deep = work.reach[0] > 1, high = work.reach[1] > 1;
   const index length = deep ? 48 : high ? 128 : 8192;
   FourierExtent extents[kAxes];
@@ -149,7 +169,7 @@ FourierTiling choose_tiling(const FourierWork& work, const FourierExtent (&exten
     const double bytes = spectrum * products * double(work.element_bytes);
     if (bytes > double(kMostWeights)) return;
     const double product = bytes <= kSecondCache ? kNear : bytes <= kThirdCache ? kFar : kFarther;
-    t.cost = double(t.tile_count()) * (planes * transform + products * vectors * product);
+    t.cost = double(work.images * t.tile_count()) * (planes * transform + products * vectors * product);
     if (work.once) t.cost += kPack * products * transform;
     // Memory in the second cache is quick, and small arrays should not need much more than they are.
     const double scratch = spectrum * double(work.sources + 1) + 2 * double(t.samples());
@@ -320,7 +340,77 @@ void FourierTransform<T>::inverse(T* spectrum, index begin, index end, T* sample
   }
 }
 
-template class FourierTransform<float>;
-template class FourierTransform<double>;
+template <class T>
+std::shared_ptr<const FourierTransform<T>> fourier_transform(const FourierTiling& tiling,
+                                                             const KernelTable<T>& table) {
+  using Known = std::map<std::vector<index>, std::shared_ptr<const FourierTransform<T>>>;
+  static std::mutex mutex;
+  static Known* const known = new Known;  // threads may outlive what is destroyed at the end
+  const std::vector<index> key = {index(reinterpret_cast<std::intptr_t>(&table)), tiling.line, tiling.rows[0],
+                                  tiling.rows[1], tiling.rows[2]};
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto found = known->find(key);
+    if (found != known->end()) return found->second;
+  }
+  auto made = std::make_shared<const FourierTransform<T>>(tiling, table);
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (known->size() >= kMostTransforms) known->clear();
+  return (*known)[key] = std::move(made);
+}
+
+std::vector<std::vector<FourierTap>> fourier_taps(const Shape& shape, int axis, index reach) {
+  const index s = shape.s[axis], d = shape.d[axis];
+  std::vector<std::vector<FourierTap>> taps;
+  taps.resize(std::size_t(s));
+  for (index t = 0; t < shape.k[axis]; ++t) {
+    const index shift = t * d / s;
+    taps[std::size_t(t * d % s)].push_back({shape.kind == Kind::forward ? shift : reach - 1 - shift, t});
+  }
+  return taps;
+}
+
+template <class T>
+void fourier_gather(const KernelTable<T>& table, const FourierTiling& tiling, const View<const T>& src,
+                    index image, index channel, index channels, const FourierBox& box, T* to,
+                    index to_stride) {
+  for (index c = 0; c < channels; ++c) std::fill_n(to + c * to_stride, tiling.samples(), T(0));
+  index begin[kAxes], end[kAxes];
+  for (int a = 0; a < kAxes; ++a)
+    clip(box.first[a], box.step[a], src.size[a], box.count[a], begin[a], end[a]);
+  const index count = end[2] - begin[2], stride = box.step[2] * src.stride[2];
+  if (count == 0) return;
+  for (index d = begin[0]; d < end[0]; ++d)
+    for (index h = begin[1]; h < end[1]; ++h) {
+      const T* const from = src.data + image * src.stride_n + channel * src.stride_c +
+                            (box.first[0] + d * box.step[0]) * src.stride[0] +
+                            (box.first[1] + h * box.step[1]) * src.stride[1] +
+                            (box.first[2] + begin[2] * box.step[2]) * src.stride[2];
+      T* const line =
+          to + ((box.at[0] + d) * tiling.size[1] + box.at[1] + h) * tiling.size[2] + box.at[2] + begin[2];
+      if (src.stride_c == 1 && channels > 1) {
+        table.transpose(from, stride, count, channels, line, to_stride);
+        continue;
+      }
+      for (index c = 0; c < channels; ++c) {
+        const T* const one = from + c * src.stride_c;
+        T* const row = line + c * to_stride;
+        if (stride == 1)
+          std::copy_n(one, count, row);
+        else
+          for (index w = 0; w < count; ++w) row[w] = one[w * stride];
+      }
+    }
+}
+
+#define CT_FOURIER(T)                                                                                    \
+  template class FourierTransform<T>;                                                                    \
+  template std::shared_ptr<const FourierTransform<T>> fourier_transform(const FourierTiling&,            \
+                                                                        const KernelTable<T>&);          \
+  template void fourier_gather(const KernelTable<T>&, const FourierTiling&, const View<const T>&, index, \
+                               index, index, const FourierBox&, T*, index);
+CT_FOURIER(float)
+CT_FOURIER(double)
+#undef CT_FOURIER
 
 }  // namespace ct

@@ -5,6 +5,8 @@
 // tile of N samples per axis gives the destinations whose taps all meet it; a source that ends inside of the
 // tile leaves zeros behind, so that more destinations may wrap around without meeting anything.
 #pragma once
+#include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "method.h"
@@ -47,17 +49,21 @@ struct FourierWork {
   Kind kind;
   index src_channels, dst_channels;  // of a group
   index sources, destinations;       // the same by phases: planes
-  index groups;
+  index groups, images;
   index reach[kAxes];
   index lanes, element_bytes;
   bool once;
 };
 
+// Whether there are many taps at all; a question that costs next to nothing.
+bool fourier_worth_a_thought(const Shape& shape);
+
 template <class T>
 FourierWork fourier_work(const Shape& shape, const Path& path, Use use);
 
-// Whether that cost is less than that of direct sums of so many products.
+// Whether that cost is less than that of direct sums of so many products, and of gradients to the kernel.
 bool fourier_less(double cost, double products, const FourierWork& work);
+bool fourier_gradient_less(double cost, double products, const FourierWork& work);
 
 // The tiles that cost least for an image whose arrays have so many elements. Cost 0: none fit.
 FourierTiling choose_tiling(const FourierWork& work, const FourierExtent (&extents)[kAxes], index elements);
@@ -86,5 +92,43 @@ class FourierTransform {
   std::vector<T> factors_[kAxes];
   Buffer<T> twist_, untwist_;  // of a line's columns
 };
+
+// One for all who need tiles of this shape.
+template <class T>
+std::shared_ptr<const FourierTransform<T>> fourier_transform(const FourierTiling& tiling,
+                                                             const KernelTable<T>& table);
+
+// Tap `at` of a phase along one axis, and which slice of the kernel it is.
+struct FourierTap {
+  index at, kernel_index;
+};
+// Per phase of the axis; an adjoint's stride belongs to the source, and its taps lie ahead.
+std::vector<std::vector<FourierTap>> fourier_taps(const Shape& shape, int axis, index reach);
+
+// Samples `first + n * step` of an array, n < count, are samples `at + n` of a tile.
+struct FourierBox {
+  index first[kAxes], step[kAxes], count[kAxes], at[kAxes];
+};
+// Tiles of some channels of an image, zeros where there are no samples.
+template <class T>
+void fourier_gather(const KernelTable<T>& table, const FourierTiling& tiling, const View<const T>& src,
+                    index image, index channel, index channels, const FourierBox& box, T* to,
+                    index to_stride);
+
+// The numbers n of [0, count) for which first + n * step is one of [0, size).
+inline void clip(index first, index step, index size, index count, index& begin, index& end) {
+  begin = std::clamp<index>(-floor_div(first, step), 0, count);
+  end = std::clamp<index>(-floor_div(first - size, step), begin, count);
+}
+
+// Inputs that a tap brings to an output, along one axis.
+inline index meetings(const Axis& axis) {
+  index all = 0, begin, end;
+  for (index t = 0; t < axis.k; ++t) {
+    clip(t * axis.d - axis.lo, axis.s, axis.o, axis.i, begin, end);
+    all += end - begin;
+  }
+  return all;
+}
 
 }  // namespace ct

@@ -17,19 +17,8 @@
 namespace ct {
 namespace {
 
-// Tap v of a phase along one axis, and which slice of the kernel it is.
-struct FourierTap {
-  index at, kernel_index;
-};
-
 // Planes of one line of results that leave a buffer together, at most.
 constexpr index kMostPlanes = 64;
-
-// The numbers n of [0, count) for which first + n * step is one of [0, size).
-void clip(index first, index step, index size, index count, index& begin, index& end) {
-  begin = std::clamp<index>(-floor_div(first, step), 0, count);
-  end = std::clamp<index>(-floor_div(first - size, step), begin, count);
-}
 
 template <class T>
 class FourierMethod final : public Method<T> {
@@ -43,7 +32,7 @@ class FourierMethod final : public Method<T> {
   // Transforms of one shape of tiles, and the spectra of the kernel:
   // group, destination plane, block of pairs, source plane.
   struct Weights {
-    FourierTransform<T> transform;
+    std::shared_ptr<const FourierTransform<T>> transform;
     Buffer<T> data;
     index group = 0;
   };
@@ -112,13 +101,7 @@ FourierMethod<T>::FourierMethod(const Shape& shape, const T* kernel, const Path&
   if (use == Use::kept)
     std::copy_n(kernel, shape.taps() * shape.c_out / shape.groups * shape.c_in, copy_.data());
   for (int a = 0; a < kAxes; ++a) {
-    // An adjoint's stride belongs to the source, and its taps lie ahead.
-    taps_[a].resize(std::size_t(shape.s[a]));
-    for (index t = 0; t < shape.k[a]; ++t) {
-      const index shift = t * shape.d[a] / shape.s[a];
-      taps_[a][std::size_t(t * shape.d[a] % shape.s[a])].push_back(
-          {forward_ ? shift : work_.reach[a] - 1 - shift, t});
-    }
+    taps_[a] = fourier_taps(shape, a, work_.reach[a]);
     phases_ *= shape.s[a];
   }
 }
@@ -143,12 +126,7 @@ typename FourierMethod<T>::Choice FourierMethod<T>::choose(const Call<T>& call) 
   for (int a = 0; a < kAxes; ++a) {
     const Axis& axis = call.axes[a];
     c.extent[a] = fourier_extent(shape_, axis, a, work_.reach[a]);
-    index products = 0, begin, end;  // inputs that a tap brings to an output
-    for (index t = 0; t < axis.k; ++t) {
-      clip(t * axis.d - axis.lo, axis.s, axis.o, axis.i, begin, end);
-      products += end - begin;
-    }
-    direct *= double(products);
+    direct *= double(meetings(axis));
     inputs *= axis.i;
     outputs *= axis.o;
   }
@@ -218,15 +196,15 @@ std::shared_ptr<const typename FourierMethod<T>::Weights> FourierMethod<T>::weig
   const index lanes = table_.lanes, spectrum = tiling.spectrum(lanes), sources = work_.sources;
   const index group = work_.destinations * sources * spectrum;
   auto made = std::make_shared<Weights>(
-      Weights{FourierTransform<T>(tiling, table_), Buffer<T>(group * shape_.groups), group});
+      Weights{fourier_transform(tiling, table_), Buffer<T>(group * shape_.groups), group});
   const index samples = std::max(spectrum, tiling.samples());
   const auto body = [&](index task) {
     const index src = task % sources, plane = task / sources;
     T* const memory = static_cast<T*>(
         scratch(sizeof(T) * std::size_t(2 * samples + FourierTransform<T>::scratch_elements(tiling, lanes))));
     place_taps(tiling, plane / work_.destinations, plane % work_.destinations, src, memory);
-    made->transform.forward(memory, tiling.line ? tiling.rows[2] : work_.reach[2], memory + samples,
-                            memory + 2 * samples);
+    made->transform->forward(memory, tiling.line ? tiling.rows[2] : work_.reach[2], memory + samples,
+                             memory + 2 * samples);
     const index block = 2 * FourierProducts<T>::kPairs * lanes;
     T* const to = made->data.data() + plane * sources * spectrum + src * block;
     for (index at = 0; at < spectrum; at += block)
@@ -254,44 +232,20 @@ typename FourierMethod<T>::Tile FourierMethod<T>::tile(const Schedule& plan, ind
   return t;
 }
 
-// Samples of the channels from a source plane on, zeros around them.
+// Tiles of the channels from a source plane on.
 template <class T>
 void FourierMethod<T>::gather(const Schedule& plan, const Call<T>& call, const Tile& tile, index plane,
                               index channels, T* to, index to_stride) const {
-  const View<const T>& src = call.src;
-  const FourierTiling& tiling = plan.choice.tiling;
-  for (index c = 0; c < channels; ++c) std::fill_n(to + c * to_stride, tiling.samples(), T(0));
-  index phase = forward_ ? 0 : plane / shape_.src_channels(), begin[kAxes], end[kAxes], first[kAxes];
-  const index channel = tile.group * shape_.src_channels() + plane % shape_.src_channels();
-  index step[kAxes];
+  index phase = forward_ ? 0 : plane / shape_.src_channels();
+  FourierBox box{};
   for (int a = kAxes - 1; a >= 0; --a) {
-    step[a] = forward_ ? 1 : shape_.s[a];
-    first[a] = tile.first[a] * step[a] + (forward_ ? 0 : phase % shape_.s[a] - call.axes[a].lo);
+    box.step[a] = forward_ ? 1 : shape_.s[a];
+    box.first[a] = tile.first[a] * box.step[a] + (forward_ ? 0 : phase % shape_.s[a] - call.axes[a].lo);
+    box.count[a] = plan.choice.extent[a].sources(tile.q[a], tile.q_stop[a]);
     if (!forward_) phase /= shape_.s[a];
-    const FourierExtent& e = plan.choice.extent[a];
-    clip(first[a], step[a], src.size[a], e.sources(tile.q[a], tile.q_stop[a]), begin[a], end[a]);
   }
-  const index count = end[2] - begin[2], stride = step[2] * src.stride[2];
-  for (index d = begin[0]; d < end[0]; ++d)
-    for (index h = begin[1]; h < end[1]; ++h) {
-      const T* const from = src.data + tile.image * src.stride_n + channel * src.stride_c +
-                            (first[0] + d * step[0]) * src.stride[0] +
-                            (first[1] + h * step[1]) * src.stride[1] +
-                            (first[2] + begin[2] * step[2]) * src.stride[2];
-      T* const line = to + (d * tiling.size[1] + h) * tiling.size[2] + begin[2];
-      if (src.stride_c == 1 && channels > 1) {
-        table_.transpose(from, stride, count, channels, line, to_stride);
-        continue;
-      }
-      for (index c = 0; c < channels; ++c) {
-        const T* const one = from + c * src.stride_c;
-        T* const row = line + c * to_stride;
-        if (stride == 1)
-          std::copy_n(one, count, row);
-        else
-          for (index w = 0; w < count; ++w) row[w] = one[w * stride];
-      }
-    }
+  const index channel = tile.group * shape_.src_channels() + plane % shape_.src_channels();
+  fourier_gather(table_, plan.choice.tiling, call.src, tile.image, channel, channels, box, to, to_stride);
 }
 
 template <class T>
@@ -335,7 +289,7 @@ void FourierMethod<T>::results(const Schedule& plan, const Weights& weights, con
       product.k = weights.data.data() + tile.group * weights.group + plane * work_.sources * spectrum;
       table_.fourier_products(product);
       T* const to = planes + (w * count + c) * samples;
-      weights.transform.inverse(sum, at[2], at[2] + width, to, memory);
+      weights.transform->inverse(sum, at[2], at[2] + width, to, memory);
       if (!call.bias) continue;
       const T bias = call.bias[tile.group * channels + channel + c];
       for (index n = 0; n < samples; ++n) to[n] += bias;
@@ -372,9 +326,9 @@ void FourierMethod<T>::spectra(const Schedule& plan, const Weights& weights, con
   for (index plane = 0; plane < work_.sources; plane += channels)
     gather(plan, call, tile, plane, channels, to + (plane + 1) * plan.region, plan.region);
   for (index plane = 0; plane < work_.sources; ++plane)
-    weights.transform.forward(to + (plane + 1) * plan.region,
-                              plan.choice.extent[2].sources(tile.q[2], tile.q_stop[2]),
-                              to + plane * plan.region, memory);
+    weights.transform->forward(to + (plane + 1) * plan.region,
+                               plan.choice.extent[2].sources(tile.q[2], tile.q_stop[2]),
+                               to + plane * plan.region, memory);
 }
 
 template <class T>
@@ -403,8 +357,8 @@ bool FourierMethod<T>::run(const Call<T>& call) const {
     const Tile t = tile(plan, task / sources);
     T* const samples = memory();
     gather(plan, call, t, task % sources, 1, samples, plan.region);
-    weights->transform.forward(samples, choice.extent[2].sources(t.q[2], t.q_stop[2]),
-                               shared + task * plan.region, samples + plan.region);
+    weights->transform->forward(samples, choice.extent[2].sources(t.q[2], t.q_stop[2]),
+                                shared + task * plan.region, samples + plan.region);
   };
   if (!parallel_for(plan.tiles * sources, call.threads, there, call.should_stop)) return false;
   const auto back = [&](index task) {

@@ -350,6 +350,8 @@ void lay_out(Run<T>& r) {
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
                      index groups, const Path& path, int threads, ShouldStop should_stop, bool add) {
+  if (fourier_gradient_applies(x, y, axes, groups, path))
+    return fourier_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add);
   if (depthwise_gradient_applies(x, y, axes, groups, path))
     return depthwise_kernel_gradient(x, y, out, axes, path, threads, should_stop, add);
   if (group_gradient_applies(x, y, axes, groups, path))

@@ -154,6 +154,14 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& k
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
                      index groups, const Path& path, int threads, ShouldStop should_stop, bool add = false);
+// The same for kernels of many taps, whose phases are products of spectra.
+template <class T>
+bool fourier_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],
+                              index groups, const Path& path);
+template <class T>
+bool fourier_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
+                             const Axis (&axes)[kAxes], index groups, const Path& path, int threads,
+                             ShouldStop should_stop, bool add);
 // The same for groups of few channels, where they fill vectors together.
 template <class T>
 bool group_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],

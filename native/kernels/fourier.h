@@ -185,4 +185,36 @@ void fourier_products(const ct::FourierProducts<T>& a) {
   }
 }
 
+template <class T>
+void fourier_gradient(const ct::FourierProducts<T>& a) {
+  constexpr int lanes = Simd<T>::lanes, pairs = ct::FourierProducts<T>::kPairs;
+  for (ct::index b = 0; b < a.blocks; ++b) {
+    const ct::index block = b * 2 * pairs * lanes;
+    const T *x = a.x + block, *k = a.k + block;
+    T* to = a.dst + block;
+    Vec<T> re[pairs], im[pairs];
+#pragma GCC unroll 4
+    for (int n = 0; n < pairs; ++n) {
+      re[n] = a.add ? load(to + 2 * n * lanes) : Vec<T>{};
+      im[n] = a.add ? load(to + (2 * n + 1) * lanes) : Vec<T>{};
+    }
+    for (ct::index term = 0; term < a.terms; ++term, x += a.x_term, k += a.k_term) {
+#pragma GCC unroll 4
+      for (int n = 0; n < pairs; ++n) {
+        const Vec<T> xr = load(x + 2 * n * lanes), xi = load(x + (2 * n + 1) * lanes);
+        const Vec<T> kr = load(k + 2 * n * lanes), ki = load(k + (2 * n + 1) * lanes);
+        re[n] += xr * kr;
+        im[n] += xr * ki;
+        re[n] += xi * ki;
+        im[n] -= xi * kr;
+      }
+    }
+#pragma GCC unroll 4
+    for (int n = 0; n < pairs; ++n) {
+      store<T>(to + 2 * n * lanes, re[n]);
+      store<T>(to + (2 * n + 1) * lanes, im[n]);
+    }
+  }
+}
+
 }  // namespace

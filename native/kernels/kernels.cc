@@ -181,6 +181,7 @@ KernelTable<T> make() {
   t.fourier[1] = fourier_lines<T, true>;
   t.fourier_turn = fourier_turn<T>;
   t.fourier_products = fourier_products<T>;
+  t.fourier_gradient = fourier_gradient<T>;
   t.combine = combine<T>;
   t.sum_rows = sum_rows<T>;
   add_depthwise(t);
