@@ -54,6 +54,7 @@ bool fit(const FourierExtent& e, index samples, index& step, index& tiles) {
   const index all = e.destinations(), first = e.first_source(e.q_begin), lead = e.q_begin - first;
   step = std::max<index>(all, 1);
   tiles = 1;
+  if (samples < e.reach) return false;  // taps that no destination wants have their place, too
   if (e.q_end - first <= samples && e.sources(e.q_begin, e.q_end) + e.reach - 1 - lead <= samples)
     return true;
   const index most = samples - e.reach + 1;

@@ -20,6 +20,9 @@ namespace {
 // Planes of one line of results that leave a buffer together, at most.
 constexpr index kMostPlanes = 64;
 
+// Shapes of tiles whose spectra of the kernel are kept: those of images of several sizes.
+constexpr std::size_t kMostTilings = 4;
+
 template <class T>
 class FourierMethod final : public Method<T> {
  public:
@@ -190,9 +193,10 @@ template <class T>
 std::shared_ptr<const typename FourierMethod<T>::Weights> FourierMethod<T>::weights(
     const FourierTiling& tiling, int threads) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::shared_ptr<const Weights>& known =
-      weights_[{tiling.line, tiling.rows[0], tiling.rows[1], tiling.rows[2]}];
-  if (known) return known;
+  const std::vector<index> key = {tiling.line, tiling.rows[0], tiling.rows[1], tiling.rows[2]};
+  const auto found = weights_.find(key);
+  if (found != weights_.end()) return found->second;
+  if (weights_.size() >= kMostTilings) weights_.clear();  // runs that need them have their own hold on them
   const index lanes = table_.lanes, spectrum = tiling.spectrum(lanes), sources = work_.sources;
   const index group = work_.destinations * sources * spectrum;
   auto made = std::make_shared<Weights>(
@@ -212,8 +216,7 @@ std::shared_ptr<const typename FourierMethod<T>::Weights> FourierMethod<T>::weig
   };
   const index tasks = work_.destinations * shape_.groups * sources;
   parallel_for(tasks, tasks * spectrum < (1 << 16) ? 1 : threads, body, nullptr);
-  known = std::move(made);
-  return known;
+  return weights_[key] = std::move(made);
 }
 
 template <class T>
