@@ -1,5 +1,6 @@
 """The Fourier method: kernels of many taps per phase, on every path."""
 
+import signal
 from functools import cache
 
 import ml_dtypes
@@ -322,3 +323,41 @@ def test_gradients_of_halves_add_up(half):
         x.astype("float64"), y.astype("float64"), (33, 31), 1, "same"
     )
     near(got, want, 1e-3 if half is np.float16 else 1e-2)
+
+
+def test_gradients_take_it_where_it_is_faster(path):
+    """Sums of whole numbers are whole, and exact, unless they have been spectra."""
+    rng = np.random.default_rng(9)
+    x, y = (rng.integers(-2, 3, (1, 150, 140, 2)).astype("float32") for _ in "xy")
+    for size, whole in (((31, 29), False), ((3, 3), True), ((5, 1), True)):
+        got = convtranspose.conv_transpose_kernel_gradient(x, y, size, 1, "same")
+        assert (got == np.rint(got)).all() == whole
+        near(got, reference.kernel_gradient(x, y, size, 1, "same"), 1e-7)
+    x[0, 0, 0, 1] = np.nan
+    got = convtranspose.conv_transpose_kernel_gradient(x, y, (31, 29), 1, "same")
+    assert np.isnan(got[:, :, :, 1]).all()
+    assert np.isfinite(got[:, :, :, 0]).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="no alarm on this system")
+def test_a_long_run_is_interrupted():
+    class AlarmError(Exception):
+        pass
+
+    def ring(*_):
+        raise AlarmError
+
+    x = np.broadcast_to(np.float32(1), (24, 700, 700, 16))
+    plan = plan_of("forward", np.ones((64, 64, 1, 16), "float32"), 1, ((100, 100), (100, 100)))
+    y = plan(x[:1])
+    out = np.broadcast_to(y, (24, *y.shape[1:])).copy()
+    out[-1] = 7
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(AlarmError):
+            plan(x, out=out, threads=1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert (out[-1] == 7).all()
