@@ -345,6 +345,29 @@ struct FourierProducts {
   bool add = false;
 };
 
+// Those of the kernel gradient; see kernels/winograd_gradient.h.
+template <class T>
+struct WinogradGradientInput {
+  const T* const* samples;  // (d, h, w): as many as the most outputs of the input transforms
+  int depth;                // input transform of the first axis
+  int last[kAxes];          // last sample of the forms; those behind it are zeros
+  index channels;           // a multiple of the lanes
+  T* dst;                   // (point, channel)
+  index point_stride;
+};
+
+template <class T>
+struct WinogradGradientOutput {
+  const T* src;  // (point d, h, w, channel)
+  index point_stride;
+  int points[kAxes], taps[kAxes];
+  const T* weight[kAxes];  // (tap, point)
+  index channels;          // to store; whole vectors are read
+  T* dst;                  // of the first tap
+  index stride[kAxes];     // between taps
+  bool add;
+};
+
 // The kernels of one element type on one path. Tables are indexed by size - 1.
 template <class T>
 struct KernelTable {
@@ -388,6 +411,8 @@ struct KernelTable {
   void (*fourier_turn)(const T* src, index src_block, T* dst, index dst_block, index blocks);
   void (*fourier_products)(const FourierProducts<T>&);
   void (*fourier_gradient)(const FourierProducts<T>&);
+  void (*winograd_gradient_input[kWinogradInputs][kWinogradInputs])(const WinogradGradientInput<T>&);
+  void (*winograd_gradient_output)(const WinogradGradientOutput<T>&);
   // dst = sum over terms of factor * src
   void (*combine)(const T* const* src, const double* factor, int terms, index count, T* dst);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside

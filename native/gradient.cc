@@ -349,8 +349,9 @@ void lay_out(Run<T>& r) {
 
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
-                     index groups, const Path& path, int threads, ShouldStop should_stop, bool add) {
-  if (fourier_gradient_applies(x, y, axes, groups, path))
+                     index groups, const Path& path, int threads, ShouldStop should_stop, bool add,
+                     Algorithm algorithm) {
+  if (algorithm != Algorithm::direct && fourier_gradient_applies(x, y, axes, groups, path))
     return fourier_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add);
   if (depthwise_gradient_applies(x, y, axes, groups, path))
     return depthwise_kernel_gradient(x, y, out, axes, path, threads, should_stop, add);
@@ -358,6 +359,12 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
     return group_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add);
   if (dot_gradient_applies(x, y, axes, groups, path))
     return dot_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add);
+  if (algorithm != Algorithm::direct) {
+    const bool forced = algorithm == Algorithm::winograd;
+    const auto done =
+        winograd_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add, forced);
+    if (done) return *done;
+  }
   Run<T> r(x, y, axes);
   r.groups = groups;
   r.c_in = x.c / groups;
@@ -386,8 +393,10 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
 }
 
 template bool kernel_gradient<float>(const View<const float>&, const View<const float>&, float*,
-                                     const Axis (&)[kAxes], index, const Path&, int, ShouldStop, bool);
+                                     const Axis (&)[kAxes], index, const Path&, int, ShouldStop, bool,
+                                     Algorithm);
 template bool kernel_gradient<double>(const View<const double>&, const View<const double>&, double*,
-                                      const Axis (&)[kAxes], index, const Path&, int, ShouldStop, bool);
+                                      const Axis (&)[kAxes], index, const Path&, int, ShouldStop, bool,
+                                      Algorithm);
 
 }  // namespace ct

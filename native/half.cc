@@ -299,6 +299,7 @@ struct GradientRun {
   ShouldStop should_stop;
   Blocks bands;
   Buffer<float> sums;
+  Algorithm algorithm;
   bool first = true, stopped = false;
 };
 
@@ -331,8 +332,8 @@ void add_band(void* context, index band) {
     return made;
   };
   const View<const float> x = open(from_x, memory), y = open(from_y, memory + x_elements);
-  r.stopped =
-      !kernel_gradient(x, y, r.sums.data(), axes, r.groups, r.path, r.threads, r.should_stop, !r.first);
+  r.stopped = !kernel_gradient(x, y, r.sums.data(), axes, r.groups, r.path, r.threads, r.should_stop,
+                               !r.first, r.algorithm);
   r.first = false;
 }
 
@@ -340,11 +341,12 @@ void add_band(void* context, index band) {
 
 bool kernel_gradient(const View<const half>& x, const View<const half>& y, half* out,
                      const Axis (&axes)[kAxes], index groups, Half type, const Path& path, int threads,
-                     ShouldStop should_stop) {
+                     ShouldStop should_stop, Algorithm algorithm) {
   index weights = y.c / groups * x.c;
   for (const Axis& a : axes) weights *= a.k;
   GradientRun run{
-      x, y, axes, groups, type, path, threads, should_stop, Blocks(x.n, axes), Buffer<float>(weights)};
+      x,        y, axes, groups, type, path, threads, should_stop, Blocks(x.n, axes), Buffer<float>(weights),
+      algorithm};
   // Every band passes over all sums once more.
   const index budget = std::max(2 * kBandBytes, weights * index(sizeof(float)) / 8);
   const auto bytes = [&] {

@@ -48,6 +48,6 @@ class HalfMethod {
 // The kernel gradient of halves, summed in float over bands of positions.
 bool kernel_gradient(const View<const half>& x, const View<const half>& y, half* out,
                      const Axis (&axes)[kAxes], index groups, Half type, const Path& path, int threads,
-                     ShouldStop should_stop);
+                     ShouldStop should_stop, Algorithm algorithm);
 
 }  // namespace ct

@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -153,7 +154,8 @@ std::unique_ptr<Method<T>> choose_method(const Shape& shape, const Weights<T>& k
 // Writes the gradient to the kernel, (kd, kh, kw, c_out / groups, c_in) contiguous, or adds it to `out`.
 template <class T>
 bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, const Axis (&axes)[kAxes],
-                     index groups, const Path& path, int threads, ShouldStop should_stop, bool add = false);
+                     index groups, const Path& path, int threads, ShouldStop should_stop, bool add = false,
+                     Algorithm algorithm = Algorithm::automatic);
 // The same for kernels of many taps, whose phases are products of spectra.
 template <class T>
 bool fourier_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],
@@ -162,6 +164,11 @@ template <class T>
 bool fourier_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
                              const Axis (&axes)[kAxes], index groups, const Path& path, int threads,
                              ShouldStop should_stop, bool add);
+// The same with fewer multiplications; nothing where that has no form or, unless it is forced, does not pay.
+template <class T>
+std::optional<bool> winograd_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
+                                             const Axis (&axes)[kAxes], index groups, const Path& path,
+                                             int threads, ShouldStop should_stop, bool add, bool forced);
 // The same for groups of few channels, where they fill vectors together.
 template <class T>
 bool group_gradient_applies(const View<const T>& x, const View<const T>& y, const Axis (&axes)[kAxes],

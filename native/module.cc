@@ -342,7 +342,8 @@ class PyOperator {
 // Halves are the bits of the named type.
 template <class T>
 void gradient_typed(const ConstArray& x, const ConstArray& y, const Array& out, const Sizes& sizes,
-                    index groups, bool first, int threads, const std::string& half = "") {
+                    index groups, bool first, int threads, ct::Algorithm algorithm,
+                    const std::string& half = "") {
   if (y.dtype() != nb::dtype<T>() || out.dtype() != nb::dtype<T>())
     throw nb::type_error("inputs, outputs and out must have one type");
   const auto vx = view<const T>(x, sizes.rank, first);
@@ -367,24 +368,26 @@ void gradient_typed(const ConstArray& x, const ConstArray& y, const Array& out, 
     nb::gil_scoped_release free;
     if constexpr (std::is_same_v<T, ct::half>)
       finished = ct::kernel_gradient(vx, vy, data, sizes.axis, groups, read_half(half), ct::active_path(),
-                                     threads, &interrupted);
+                                     threads, &interrupted, algorithm);
     else
-      finished =
-          ct::kernel_gradient<T>(vx, vy, data, sizes.axis, groups, ct::active_path(), threads, &interrupted);
+      finished = ct::kernel_gradient<T>(vx, vy, data, sizes.axis, groups, ct::active_path(), threads,
+                                        &interrupted, false, algorithm);
   }
   raise_if_interrupted(finished);
 }
 
 void kernel_gradient(ConstArray x, ConstArray y, Array out, nb::handle geometry, index groups,
-                     const std::string& layout, int threads, const std::string& half) {
+                     const std::string& layout, int threads, const std::string& algorithm,
+                     const std::string& half) {
   const Sizes sizes = read_geometry(geometry);
   const bool first = is_channels_first(layout);
+  const ct::Algorithm chosen = read_algorithm(algorithm);
   if (x.dtype() == nb::dtype<float>())
-    gradient_typed<float>(x, y, out, sizes, groups, first, threads);
+    gradient_typed<float>(x, y, out, sizes, groups, first, threads, chosen);
   else if (x.dtype() == nb::dtype<double>())
-    gradient_typed<double>(x, y, out, sizes, groups, first, threads);
+    gradient_typed<double>(x, y, out, sizes, groups, first, threads, chosen);
   else if (x.dtype() == nb::dtype<ct::half>() && !half.empty())
-    gradient_typed<ct::half>(x, y, out, sizes, groups, first, threads, half);
+    gradient_typed<ct::half>(x, y, out, sizes, groups, first, threads, chosen, half);
   else
     throw nb::type_error("inputs must be float32 or float64");
 }
@@ -441,7 +444,7 @@ NB_MODULE(_core, m) {
       .def("workspace_bytes", &PyOperator::workspace_bytes)
       .def("explain", &PyOperator::explain);
   m.def("kernel_gradient", &kernel_gradient, "x"_a.noconvert(), "y"_a.noconvert(), "out"_a.noconvert(),
-        "geometry"_a, "groups"_a, "layout"_a, "threads"_a, "half"_a = "");
+        "geometry"_a, "groups"_a, "layout"_a, "threads"_a, "algorithm"_a = "auto", "half"_a = "");
   m.def("paths", [] {
     std::vector<std::string> names;
     for (const ct::Path& path : ct::runnable_paths()) names.emplace_back(path.name);

@@ -17,12 +17,14 @@ class Slices {
   // Slices of boxes [0, boxes) for a result of so many elements, whose arrays have `arrays`.
   Slices(T* out, bool add, index elements, index arrays, index boxes)
       : out_(out), add_(add), elements_(elements), boxes_(boxes) {
-    const index most = std::min(kMost, arrays / kPart / elements);
-    count_ = std::clamp<index>(most, 1, std::max<index>(boxes, 1));
+    count_ = std::clamp<index>(wanted(elements, arrays), 1, std::max<index>(boxes, 1));
     length_ = ceil_div(boxes, count_);
     if (length_ > 0) count_ = ceil_div(boxes, length_);
     if (count_ > 1) sums_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(count_ * elements), 2));
   }
+
+  // How many slices the sizes want; less than one where the result is large beside its arrays.
+  static index wanted(index elements, index arrays) { return std::min(kMost, arrays / kPart / elements); }
 
   index count() const { return count_; }
 

@@ -18,6 +18,7 @@
 #include "row.h"
 #include "simd.h"
 #include "winograd.h"
+#include "winograd_gradient.h"
 
 namespace ct {
 namespace CT_PATH {
@@ -50,6 +51,7 @@ void add_winograd(KernelTable<T>& t) {
   constexpr int h = N / kWinogradInputs, w = N % kWinogradInputs;
   t.winograd_input[h][w] = winograd_input<T, h, w>;
   t.winograd_output[h][w] = winograd_output<T, h, w>;
+  t.winograd_gradient_input[h][w] = winograd_gradient_input<T, h, w>;
   if constexpr (N < kWinogradInputs * kWinogradInputs - 1) add_winograd<T, N + 1>(t);
 }
 
@@ -182,6 +184,7 @@ KernelTable<T> make() {
   t.fourier_turn = fourier_turn<T>;
   t.fourier_products = fourier_products<T>;
   t.fourier_gradient = fourier_gradient<T>;
+  t.winograd_gradient_output = winograd_gradient_output<T>;
   t.combine = combine<T>;
   t.sum_rows = sum_rows<T>;
   add_depthwise(t);

@@ -252,6 +252,7 @@ def conv_transpose_kernel_gradient(
     dilation_rate: Any = 1,
     *,
     groups: int = 1,
+    algorithm: str = "auto",
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array:
@@ -267,6 +268,12 @@ def conv_transpose_kernel_gradient(
         Taps per axis.
     strides, padding, output_padding, data_format, dilation_rate, groups
         As in :func:`conv_transpose`.
+    algorithm : {"auto", "direct", "winograd"}, default "auto"
+        ``"direct"`` adds every product of the definition. ``"winograd"`` needs fewer
+        multiplications where two to five taps meet per phase and axis and a group has 32 channels
+        or more on both sides, with rounding errors of at most four times the direct ones; kernels
+        of many more taps become products of Fourier spectra. An infinity or NaN may then spread
+        among the taps of its channels. ``"auto"`` takes either where it is faster.
     out : ndarray, optional
         Where to write the result.
     threads : int, optional
@@ -310,9 +317,9 @@ def conv_transpose_kernel_gradient(
         groups=groups,
     )
     opts = known.options
-    workers = args.threads_count(threads)
+    workers, chosen = args.threads_count(threads), args.algorithm(algorithm)
     result = args.output_array(out, opts.kernel_shape, x.dtype, (x, y))
-    plans.kernel_gradient(x, y, result, known.geometry, opts.groups, opts.data_format, workers)
+    plans.kernel_gradient(x, y, result, known.geometry, opts.groups, opts.data_format, workers, chosen)
     return result
 
 

@@ -79,7 +79,14 @@ def operator(
 
 
 def kernel_gradient(
-    x: Array, y: Array, out: Array, geometry: Geometry, groups: int, layout: str, threads: int
+    x: Array,
+    y: Array,
+    out: Array,
+    geometry: Geometry,
+    groups: int,
+    layout: str,
+    threads: int,
+    algorithm: str = "auto",
 ) -> None:
     """Kernel gradient into ``out``, native where possible. All three arrays have one type."""
     if not x.size or not y.size:  # a sum over nothing
@@ -94,10 +101,10 @@ def kernel_gradient(
         x, y = x.astype(compute, copy=False), y.astype(compute, copy=False)
         _numpy_path.kernel_gradient(x, y, target, *given)
     elif half:
-        bits = np.uint16
-        native_module.kernel_gradient(x.view(bits), y.view(bits), target.view(bits), *given, x.dtype.name)
+        bits = (a.view(np.uint16) for a in (x, y, target))
+        native_module.kernel_gradient(*bits, *given, algorithm, x.dtype.name)
     else:
-        native_module.kernel_gradient(x, y, target, *given)
+        native_module.kernel_gradient(x, y, target, *given, algorithm)
     if target is not out:
         out[...] = target
 
