@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "method.h"
+#include "winograd_forms.h"
 
 namespace ct {
 namespace {
@@ -113,7 +114,10 @@ Picked pick(const Shape& shape, const Path& path, bool spectra) {
   const bool brief = src < 24 && (vectors <= 2 || dst <= 24) && dst * 8 <= room * 7;
   if (forward && few_phases && (roomy || brief)) {
     const std::string empty = outputs + " per group would leave much of the vectors of " + wide + " empty";
-    if (projection_pays(shape)) return {Pick::projection, empty + ", and few phases share their taps"};
+    // Fewer multiplications, which planes are ready for.
+    const bool form = first && row_form(shape).points > 1;
+    if (!form && projection_pays(shape))
+      return {Pick::projection, empty + ", and few phases share their taps"};
     if (shape.groups > 1 && !first) return {Pick::row_bands, empty + "; groups share a line"};
     return {Pick::row, empty};
   }

@@ -306,6 +306,26 @@ struct WinogradOutput {
   bool streams;  // as in ChannelTile
 };
 
+// The same along one axis, by vectors of a line. Sample n of tile r is the line src[r * outputs + n], its
+// point n the line dst + r * dst_pitch + n * dst_step, with zeros before and after.
+template <class T>
+struct WinogradLines {
+  const T* const* src;
+  T* dst;
+  index rows, outputs;  // tiles, outputs of the form
+  index before, count, after;
+  index dst_pitch, dst_step;
+};
+
+// Sums n of tile r, lines + r * count + n * step of whole vectors, become its outputs, in place.
+template <class T>
+struct RestoredLines {
+  T* lines;
+  index rows, count, step;
+  const T* bias;  // per tile
+  int last;       // last output of the form
+};
+
 // Fourier transforms of the lines of an axis, in passes; see kernels/fourier.h.
 template <class T>
 struct FourierAxis {
@@ -407,6 +427,8 @@ struct KernelTable {
   // By the input transforms of the axes h and w.
   void (*winograd_input[kWinogradInputs][kWinogradInputs])(const WinogradInput<T>&);
   void (*winograd_output[kWinogradInputs][kWinogradInputs])(const WinogradOutput<T>&);
+  void (*line_points[kWinogradInputs])(const WinogradLines<T>&);
+  void (*line_outputs[kWinogradInputs])(const RestoredLines<T>&);
   void (*fourier[2])(const FourierLines<T>&);  // there and back
   void (*fourier_turn)(const T* src, index src_block, T* dst, index dst_block, index blocks);
   void (*fourier_products)(const FourierProducts<T>&);

@@ -107,6 +107,9 @@ template <class T>
 std::unique_ptr<Method<T>> make_dot_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>
 std::unique_ptr<Method<T>> make_row_method(const Shape& shape, const T* kernel, const Path& path);
+// The form of the row method along h, plain where it does not pay.
+struct WinogradForm;
+const WinogradForm& row_form(const Shape& shape);
 template <class T>
 std::unique_ptr<Method<T>> make_projection_method(const Shape& shape, const T* kernel, const Path& path);
 // The depthwise kernels made for a size and stride along w, or null; and those that take whole planes.

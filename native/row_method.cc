@@ -10,6 +10,10 @@
 // left is an adjoint of unit stride over more planes: along an axis
 //   source i * s - lo + t * d  is number  i + t * d / s  of phase  t * d % s,
 // where number j of phase r is source j * s + r - lo.
+//
+// The taps of a forward along h may take a form of winograd_forms.h: tiles of m neighbouring lines. The lines
+// of a block are then turned into those of the points, which vectors do without shuffles, and the rows of a
+// point are sums over the taps of d and w alone; the lines of a tile are restored in the buffer.
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -17,6 +21,7 @@
 #include "method.h"
 #include "schedule.h"
 #include "store_line.h"
+#include "winograd_forms.h"
 
 namespace ct {
 namespace {
@@ -33,6 +38,11 @@ constexpr index kFewestVectors = 9, kSmallBuffer = 32 << 10;
 // Vectors that a tile passes over where there is no buffer, whole lines if there are several.
 constexpr index kInPlace = 24;
 
+// Planes of a source lie far apart: a copy fetches the lines of one that comes so much later.
+constexpr index kPlanesAhead = 2, kLine = 64;
+// Tiles of lines that a call transforms, and their samples.
+constexpr index kMostTiles = 16, kMostLines = kMostTiles * kWinogradMostOutputs + kWinogradMostPoints;
+
 // One destination row: a phase of every axis and a channel.
 struct Row {
   index residue[kAxes];
@@ -43,6 +53,19 @@ struct Row {
 struct RowTap {
   index plane, shift[kAxes];
 };
+
+// What the rows of a point are sums over along h: a phase of the source, and the taps that meet there.
+struct LineTap {
+  index phase, shift;
+  std::vector<index> kernel;
+  std::vector<double> factor;
+};
+
+// Vector operations beside the products, measured: per line of a point, and per row that leaves a form; and
+// how much of the direct sum a form may cost.
+constexpr double kFormInput = 10, kFormOutput = 8, kFormWorth = .9;
+// Sums of fewer products have so little rounding that rough forms would stand out.
+constexpr double kFewProducts = 32;
 
 // A phase of the source along one axis: column j of a window is source `first + j * stride`, which exists for
 // j in [begin, end).
@@ -55,7 +78,7 @@ struct RowTileRows {
   index first, count;  // buffer rows
   index taps;
   index offsets;  // into taps_
-  index weights;  // where packed weights start, within a group
+  index weights;  // where packed weights start, within a group; those of a point follow the last one's
 };
 
 // Rows that are computed into one buffer and stored together: whole lines of all w phases.
@@ -78,39 +101,56 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   struct Schedule : BlockedAxes {
     index window[kAxes];
     index unit_run, unit_runs, tasks;
+    index tiles;   // of lines, in a block
+    index height;  // lines of a plane in scratch memory
     index plane, scratch_elements;
     index buffer_vectors, buffer_elements;  // of positions, and of all rows
     bool streams;                           // lines go around the caches
     bool in_place;                          // kernels write the destinations themselves
   };
-  // Positions that tiles pass over: some runs of the scratch memory, and where the first one's results go.
+  // Lines of a plane of the source: number j is at first + j * pitch and exists for j in [begin, end).
+  struct Lines {
+    const T* first;
+    index pitch, begin, end;
+    index ahead;  // to a plane that will be wanted soon, or 0
+  };
+  // Positions that tiles pass over: some runs of the scratch memory, one for each point of a form, and where
+  // the first one's results go.
   struct Rows {
     const T* src;
     index pitch, runs, positions;
     T* dst;
+    index dst_pitch;
   };
   Schedule schedule(const Call<T>& call) const;
   void add_unit(const std::vector<std::pair<index, index>>& pairs, index channel, index channels);
   void pack(const T* kernel);
   // The first q that a window holds for the block q.
+  bool filtered() const { return form_.points > 1; }
   index window_begin(int a, index q) const { return forward_ ? q - reach_[a] : q; }
   // Destination 0 in full coordinates.
   index first_destination(int a, const Call<T>& call) const { return forward_ ? call.axes[a].lo : 0; }
   index phase(int a, const AxisTap& tap) const;
+  std::vector<LineTap> line_taps(const AxisClass& cls, int point) const;
   Columns columns(const Schedule& plan, const Call<T>& call, int a, index q, index phase) const;
   void run_task(const Schedule& plan, const Call<T>& call, index task) const;
-  void copy_window(const Schedule& plan, const Call<T>& call, const T* src, const index (&q)[kAxes],
-                   T* to) const;
+  void copy_window(const Schedule& plan, const Call<T>& call, const T* src, const index (&q)[kAxes], T* to,
+                   T* stage) const;
   void copy_line(const Schedule& plan, const View<const T>& view, const std::vector<Columns>& w,
                  index channels, const T* from, T* to) const;
+  void copy_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to, T* zeros) const;
+  void transform_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to, T* zeros) const;
   void compute_unit(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
                     const std::vector<index>& offsets, const Rows& rows, RowTile<T> tile) const;
+  void restore_lines(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
+                     T* buffer) const;
   void store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
-                  const index (&q)[kAxes], const index (&q_stop)[kAxes], index begin, index end,
+                  const index (&q)[kAxes], const index (&q_stop)[kAxes], index begin, index end, index output,
                   const T* buffer) const;
 
   Shape shape_;
   const KernelTable<T>& table_;
+  const WinogradForm& form_;  // along h; the plain one leaves the taps as they are
   bool forward_;
   index src_step_[kAxes], dst_step_[kAxes];  // the stride belongs to one of them
   std::vector<AxisClass> classes_[kAxes];
@@ -129,6 +169,7 @@ template <class T>
 RowMethod<T>::RowMethod(const Shape& shape, const T* kernel, const Path& path)
     : shape_(shape),
       table_(kernels<T>(path)),
+      form_(row_form(shape)),
       forward_(shape.kind == Kind::forward),
       buffer_(shape.channels_first && shape.dst_channels() >= 32 ? kManyChannels : kFewChannels),
       weights_(0) {
@@ -185,6 +226,7 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
       const index residue[kAxes] = {d, h, w};
       std::vector<index> key;
       for (int a = 0; a < kAxes; ++a) {
+        if (a == 1 && filtered()) continue;  // a form has the same lines for all of them
         for (const AxisTap& tap : classes_[a][std::size_t(residue[a])].taps) key.push_back(tap.shift);
         key.push_back(-1);
       }
@@ -194,21 +236,21 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
     const index count = index(rows.size());
     const index size = tile_size(count, table_.max_rows);
     const auto& cd = classes_[0][std::size_t(rows[0].residue[0])].taps;
-    const auto& ch = classes_[1][std::size_t(rows[0].residue[1])].taps;
+    const auto lines = line_taps(classes_[1][std::size_t(rows[0].residue[1])], 0);
     const auto& cw = classes_[2][std::size_t(rows[0].residue[2])].taps;
-    const index taps = index(cd.size() * ch.size() * cw.size());
+    const index taps = index(cd.size() * lines.size() * cw.size());
     const index offsets = index(taps_.size());
     for (const AxisTap& td : cd)
-      for (const AxisTap& th : ch)
+      for (const LineTap& th : lines)
         for (const AxisTap& tw : cw) {
           const index planes[2] = {index(phases_[1].size()), index(phases_[2].size())};
-          taps_.push_back({(phase(0, td) * planes[0] + phase(1, th)) * planes[1] + phase(2, tw),
-                           {td.shift / src_step_[0], th.shift / src_step_[1], tw.shift / src_step_[2]}});
+          taps_.push_back({(phase(0, td) * planes[0] + th.phase) * planes[1] + phase(2, tw),
+                           {td.shift / src_step_[0], th.shift, tw.shift / src_step_[2]}});
         }
     for (index first = 0; first < count; first += size) {
       const index m = std::min(size, count - first);
       unit.tiles.push_back({index(unit.rows.size()), m, taps, offsets, group_weights_});
-      group_weights_ += taps * shape_.src_channels() * m;
+      group_weights_ += form_.points * taps * shape_.src_channels() * m;
       unit.rows.insert(unit.rows.end(), rows.begin() + first, rows.begin() + first + m);
     }
   }
@@ -224,43 +266,77 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
   units_.push_back(std::move(unit));
 }
 
-// Order of a tile: source channel, tap, row. A row of the kernel has one tap and one output channel: forward
-// that is one row's source channels, of an adjoint one source channel's rows.
+// The taps of a residue class along h; those of a form meet in each of its points.
+template <class T>
+std::vector<LineTap> RowMethod<T>::line_taps(const AxisClass& cls, int point) const {
+  std::vector<LineTap> out;
+  if (!filtered()) {
+    for (const AxisTap& tap : cls.taps)
+      out.push_back({phase(1, tap), tap.shift / src_step_[1], {tap.kernel_index}, {1}});
+    return out;
+  }
+  out.push_back({0, 0, {}, {}});
+  for (const AxisTap& tap : cls.taps) {
+    out[0].kernel.push_back(tap.kernel_index);
+    out[0].factor.push_back(
+        form_.weight(point, form_.taps - 1 - int(tap.shift)));  // samples rise, shifts fall
+  }
+  return out;
+}
+
+// Order of a tile: point, source channel, tap, row. A row of the kernel has one tap and one output channel:
+// forward that is one row's source channels, of an adjoint one source channel's rows.
 template <class T>
 void RowMethod<T>::pack(const T* kernel) {
+  const Shape& shape = shape_;
+  const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups, units = index(units_.size());
+  const index channels = shape.src_channels();
   const auto pack_unit = [&](index task) {
-    const Shape& shape = shape_;
-    const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
-    const index units = index(units_.size()), group = task / units;
+    const index group = task / units;
     const Unit& unit = units_[std::size_t(task % units)];
     std::vector<const T*> rows;  // (tap, row)
-    for (const RowTileRows& tile : unit.tiles) {
-      rows.resize(std::size_t(tile.taps * tile.count));
-      for (index m = 0; m < tile.count; ++m) {
-        const Row& row = unit.rows[std::size_t(tile.first + m)];
-        std::size_t at = std::size_t(m);
-        for (const AxisTap& td : classes_[0][std::size_t(row.residue[0])].taps)
-          for (const AxisTap& th : classes_[1][std::size_t(row.residue[1])].taps)
-            for (const AxisTap& tw : classes_[2][std::size_t(row.residue[2])].taps) {
-              const index tap =
-                  (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2] + tw.kernel_index;
-              rows[at] = kernel + tap * co * shape.c_in + group * ci +
-                         (forward_ ? row.channel * shape.c_in : row.channel);
-              at += std::size_t(tile.count);
-            }
+    std::vector<const T*> terms;
+    std::vector<T> mixed;  // what the taps of a form become
+    // The source channels of a row of a tile for taps of d and w.
+    const auto source = [&](const Row& row, index d, const LineTap& line, index w, T* to) {
+      terms.clear();
+      for (const index h : line.kernel) {
+        const index tap = (d * shape.k[1] + h) * shape.k[2] + w;
+        terms.push_back(kernel + tap * co * shape.c_in + group * ci +
+                        (forward_ ? row.channel * shape.c_in : row.channel));
       }
-      if (rows.empty()) continue;
+      if (!filtered()) return terms[0];
+      table_.combine(terms.data(), line.factor.data(), int(terms.size()), channels, to);
+      return static_cast<const T*>(to);
+    };
+    for (const RowTileRows& tile : unit.tiles) {
+      const index count = tile.taps * tile.count;
+      rows.resize(std::size_t(count));
+      if (filtered()) mixed.resize(std::size_t(count * channels));
       T* to = weights_.data() + group * group_weights_ + tile.weights;
-      if (forward_) {
-        table_.interleave(rows.data(), index(rows.size()), ci, to);
-      } else {
-        for (index c = 0; c < co; ++c)
-          for (const T* row : rows) *to++ = row[c * shape.c_in];
+      for (int point = 0; point < form_.points && count > 0; ++point, to += count * channels) {
+        for (index m = 0; m < tile.count; ++m) {
+          const Row& row = unit.rows[std::size_t(tile.first + m)];
+          index at = m;
+          const auto lines = line_taps(classes_[1][std::size_t(row.residue[1])], point);
+          for (const AxisTap& td : classes_[0][std::size_t(row.residue[0])].taps)
+            for (const LineTap& line : lines)
+              for (const AxisTap& tw : classes_[2][std::size_t(row.residue[2])].taps) {
+                rows[std::size_t(at)] =
+                    source(row, td.kernel_index, line, tw.kernel_index, mixed.data() + at * channels);
+                at += tile.count;
+              }
+        }
+        if (forward_) {
+          table_.interleave(rows.data(), count, channels, to);
+        } else {
+          for (index c = 0; c < channels; ++c)
+            for (index n = 0; n < count; ++n) to[c * count + n] = rows[std::size_t(n)][c * shape.c_in];
+        }
       }
     }
   };
-  parallel_for(shape_.groups * index(units_.size()), group_weights_ * shape_.groups > (1 << 18) ? 0 : 1,
-               pack_unit, nullptr);
+  parallel_for(shape_.groups * units, group_weights_ * shape_.groups > (1 << 18) ? 0 : 1, pack_unit, nullptr);
 }
 
 template <class T>
@@ -268,28 +344,33 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   Schedule s;
   s.open(shape_.kind, call.axes, classes_);
   const index lanes = table_.lanes, planes = shape_.src_channels() * planes_;
-  const auto elements = [&] {
-    index count = planes;
-    for (int a = 0; a < kAxes; ++a) count *= s.block[a] + reach_[a];
-    return count;
+  const index unit[kAxes] = {1, form_.outputs, lanes};  // blocks hold whole tiles, and lines stay aligned
+  const index fewest[kAxes] = {1, form_.outputs, 8 * lanes};
+  s.block[1] = ceil_div(s.block[1], unit[1]) * unit[1];
+  const auto measure = [&] {
+    for (int a = 0; a < kAxes; ++a) s.window[a] = s.block[a] + reach_[a];
+    s.tiles = s.block[1] / form_.outputs;
+    s.height = filtered() ? s.tiles * form_.points : s.window[1];
+    s.plane = s.window[0] * s.height * s.window[2];
+    return planes * s.plane;
   };
   const auto halve = [&] {
     for (int a = 0; a < kAxes; ++a)
-      if (s.block[a] > (a == 2 ? 8 * lanes : 1)) {
-        s.block[a] = ceil_div(s.block[a], 2);
-        if (a == 2) s.block[a] = ceil_div(s.block[a], lanes) * lanes;  // lines stay aligned
+      if (s.block[a] > fewest[a]) {
+        s.block[a] = ceil_div(ceil_div(s.block[a], 2), unit[a]) * unit[a];
         return true;
       }
     return false;
   };
   const index budget = block_budget() / index(sizeof(T));
-  while (elements() > budget && halve()) {
+  while (measure() > budget && halve()) {
   }
   const auto count_tasks = [&] { return call.src.n * shape_.groups * s.count(); };
   const int threads = thread_count(call.threads);
   const index wanted = threads > 1 ? 4 * threads : 1, units = index(units_.size());
   index blocks = count_tasks();
-  while (blocks > 0 && blocks < wanted && s.block[0] * s.block[1] > 1 && halve()) blocks = count_tasks();
+  while (blocks > 0 && blocks < wanted && (s.block[0] > 1 || s.block[1] > fewest[1]) && halve())
+    blocks = count_tasks();
   s.unit_run = units;
   if (blocks > 0 && blocks < wanted) s.unit_run = ceil_div(units, std::min(units, ceil_div(wanted, blocks)));
   s.unit_runs = ceil_div(units, s.unit_run);
@@ -299,16 +380,19 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   s.streams = worth_streaming(call.dst, shape_.dst_channels());
   // A line of one phase needs no buffer. Its last vector is stored in part, which short lines do not pay for.
   const index vectors = ceil_div(s.block[2], lanes) * lanes;
-  s.in_place = dst_step_[0] * dst_step_[1] * dst_step_[2] == 1 && call.dst.stride[2] == 1 &&
+  s.in_place = !filtered() && dst_step_[0] * dst_step_[1] * dst_step_[2] == 1 && call.dst.stride[2] == 1 &&
                4 * vectors <= 5 * (s.block[2] + reach_[2]);
-  for (int a = 0; a < kAxes; ++a) s.window[a] = s.block[a] + reach_[a];
-  s.plane = s.window[0] * s.window[1] * s.window[2];
+  measure();
   // The last vector of a plane may begin at its last position.
   const index window = ceil_div(planes * s.plane + lanes, lanes) * lanes;
   const index left = std::max(scratch_share(shape_, call) - window, kSmallBuffer / index(sizeof(T)));
-  s.buffer_vectors =
-      std::clamp(left / (most_rows_ * lanes), std::min(kFewestVectors, buffer_.vectors), buffer_.vectors);
-  s.buffer_elements = s.in_place ? 0 : most_rows_ * s.buffer_vectors * lanes;
+  const index rows = most_rows_ * form_.points;
+  const index most = std::clamp(buffer_.rows * buffer_.vectors / rows, kFewestVectors, buffer_.vectors);
+  s.buffer_vectors = std::clamp(left / (rows * lanes), std::min(kFewestVectors, most), most);
+  // Before there are rows, the buffer holds the lines that a plane of a form is made of.
+  s.buffer_elements = s.in_place ? 0 : rows * s.buffer_vectors * lanes;
+  if (filtered())
+    s.buffer_elements = std::max(s.buffer_elements, ceil_div(s.window[1] * s.window[2], lanes) * lanes);
   s.scratch_elements = window + s.buffer_elements;
   return s;
 }
@@ -359,11 +443,14 @@ void RowMethod<T>::copy_line(const Schedule& plan, const View<const T>& view, co
 
 template <class T>
 void RowMethod<T>::copy_window(const Schedule& plan, const Call<T>& call, const T* src,
-                               const index (&q)[kAxes], T* to) const {
+                               const index (&q)[kAxes], T* to, T* stage) const {
   const View<const T>& view = call.src;
-  const index width = plan.window[2], plane = plan.window[1] * width;
+  const index width = plan.window[2], plane = plan.height * width;
   const bool planar = view.stride[2] == 1;  // plane by plane, as the memory runs
-  const index some = planar ? 1 : shape_.src_channels();
+  const bool simple = planar && src_step_[2] == 1;
+  const index channels = shape_.src_channels(), some = planar ? 1 : channels;
+  T* const planes = to;
+  if (filtered()) std::memset(stage, 0, sizeof(T) * std::size_t(width));
   std::vector<Columns> w;
   for (const index r : phases_[2]) w.push_back(columns(plan, call, 2, q[2], r));
   const index phases = index(w.size());
@@ -372,35 +459,83 @@ void RowMethod<T>::copy_window(const Schedule& plan, const Call<T>& call, const 
       for (index r = 0; r < phases; ++r)
         std::memset(p + r * plan.plane, 0, sizeof(T) * std::size_t(lines * width));
   };
-  for (index c = 0; c < shape_.src_channels(); c += some)
+  for (index c = 0; c < channels; c += some)
     for (const index rd : phases_[0])
       for (const index rh : phases_[1]) {
         const Columns d = columns(plan, call, 0, q[0], rd), h = columns(plan, call, 1, q[1], rh);
         const T* from = src + c * view.stride_c + d.first * view.stride[0] + h.first * view.stride[1];
         const index next = src_step_[1] * view.stride[1];
         for (index n = 0; n < plan.window[0]; ++n) {
-          T* lines = to + n * plane;
+          T* const lines = to + n * plane;
           const bool exists = n >= d.begin && n < d.end;
           const index begin = exists ? h.begin : 0, end = exists ? h.end : 0;
+          const T* const line = from + n * src_step_[0] * view.stride[0];
+          if (simple && w[0].begin < w[0].end) {
+            const index ahead = c + kPlanesAhead < channels ? kPlanesAhead * view.stride_c : 0;
+            copy_plane({line + w[0].first, next, begin, end, ahead}, plan, w[0], lines, stage);
+            continue;
+          }
           clear(lines, begin);
           clear(lines + end * width, plan.window[1] - end);
-          const T* line = from + n * src_step_[0] * view.stride[0];
-          if (planar && src_step_[2] == 1 && w[0].begin < w[0].end)
-            table_.pad_rows(line + begin * next + w[0].first + w[0].begin, next, end - begin, w[0].begin,
-                            w[0].end - w[0].begin, width - w[0].end, lines + begin * width, width);
-          else
-            for (index j = begin; j < end; ++j)
-              copy_line(plan, view, w, some, line + j * next, lines + j * width);
+          for (index j = begin; j < end; ++j)
+            copy_line(plan, view, w, some, line + j * next, lines + j * width);
         }
         to += phases * plan.plane;
       }
+  if (!filtered() || (simple && w[0].begin < w[0].end)) return;
+  for (index n = 0; n < channels * planes_ * plan.window[0]; ++n) {
+    T* const lines = planes + n * plane;
+    std::memcpy(stage, lines, sizeof(T) * std::size_t(plan.window[1] * width));
+    transform_plane({stage, width, 0, plan.window[1], 0}, plan, {0, 0, width}, lines, stage);
+  }
 }
 
-// Positions [begin, end) of a plane leave the buffer, line by line.
+// The lines of a plane where they lie next to each other along w.
+template <class T>
+void RowMethod<T>::copy_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to,
+                              T* zeros) const {
+  const index width = plan.window[2], count = w.end - w.begin;
+  if (from.ahead)
+    for (index j = from.begin; j < from.end; ++j)
+      for (index i = 0; i < count; i += kLine / index(sizeof(T)))
+        __builtin_prefetch(from.first + from.ahead + j * from.pitch + w.begin + i);
+  if (filtered()) return transform_plane(from, plan, w, to, zeros);
+  std::memset(to, 0, sizeof(T) * std::size_t(from.begin * width));
+  table_.pad_rows(from.first + from.begin * from.pitch + w.begin, from.pitch, from.end - from.begin, w.begin,
+                  count, width - w.end, to + from.begin * width, width);
+  std::memset(to + from.end * width, 0, sizeof(T) * std::size_t((plan.window[1] - from.end) * width));
+}
+
+// The samples of a plane become its points.
+template <class T>
+void RowMethod<T>::transform_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to,
+                                   T* zeros) const {
+  const index width = plan.window[2];
+  const T* lines[kMostLines];
+  WinogradLines<T> a;
+  a.src = lines;
+  a.outputs = form_.outputs;
+  a.before = w.begin;
+  a.count = w.end - w.begin;
+  a.after = width - w.end;
+  a.dst_step = plan.tiles * width;
+  a.dst_pitch = width;
+  for (index t = 0; t < plan.tiles; t += a.rows) {
+    a.rows = std::min(plan.tiles - t, kMostTiles);
+    for (index n = 0; n < (a.rows - 1) * form_.outputs + form_.points; ++n) {
+      const index j = t * form_.outputs + n;
+      lines[n] = j >= from.begin && j < from.end ? from.first + j * from.pitch + w.begin : zeros;
+    }
+    a.dst = to + t * width;
+    table_.line_points[form_.input](a);
+  }
+}
+
+// Positions [begin, end) of a plane leave the buffer, line by line; of tiles, one of their lines.
 template <class T>
 void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
                               const index (&q)[kAxes], const index (&q_stop)[kAxes], index begin, index end,
-                              const T* buffer) const {
+                              index output, const T* buffer) const {
   const View<T>& out = call.dst;
   const index width = plan.window[2], s = dst_step_[2];
   Line<T> line;
@@ -413,7 +548,7 @@ void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call
   line.stride_c = out.stride_c;
   line.streams = plan.streams;
   for (index n = begin / width; n * width < end; ++n) {
-    const index q_h = q[1] + n;
+    const index q_h = q[1] + n * form_.outputs + output;
     line.q_begin = q[2] + std::max<index>(begin - n * width, 0);
     line.q_end = std::min(q[2] + end - n * width, q_stop[2]);
     if (line.q_begin >= line.q_end || q_h >= q_stop[1]) continue;
@@ -440,18 +575,20 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
   for (const RowTileRows& part : unit.tiles) {
     for (index m = 0; m < part.count; ++m) {
       const index channel = unit.rows[std::size_t(part.first + m)].channel;
-      bias[m] = call.bias ? call.bias[group * shape_.dst_channels() + channel] : T(0);
+      bias[m] = call.bias && !filtered() ? call.bias[group * shape_.dst_channels() + channel] : T(0);
     }
     tile.taps = part.taps;
     tile.src_offset = offsets.data() + part.offsets;
-    tile.weights = weights_.data() + group * group_weights_ + part.weights;
+    const T* const weights = weights_.data() + group * group_weights_ + part.weights;
+    const index next = filtered() ? part.taps * tile.channels * part.count : 0;
     T* const to = rows.dst + part.first * tile.dst_stride;
     const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
-    for (index n = 0; n < rows.runs; ++n)
+    for (index n = 0; n < rows.runs; ++n) {
+      tile.weights = weights + n * next;
       for (index v = 0; v < vectors; v += size) {
         const index some = std::min(size, vectors - v), left = rows.positions - v * lanes;
         tile.src = rows.src + n * rows.pitch + v * lanes;
-        tile.dst = to + n * call.dst.stride[1] + v * lanes;
+        tile.dst = to + n * rows.dst_pitch + v * lanes;
         if (plan.in_place) {
           tile.rest = left < some * lanes ? left % lanes : 0;
           tile.streams = plan.streams && tile.rest == 0 &&
@@ -459,6 +596,27 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
         }
         table_.row[part.count - 1][some - 1](tile);
       }
+    }
+  }
+}
+
+// The sums of the points become the lines of tiles, in place.
+template <class T>
+void RowMethod<T>::restore_lines(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
+                                 T* buffer) const {
+  T bias[KernelTable<T>::kMaxRows];
+  RestoredLines<T> a;
+  a.count = plan.buffer_vectors * table_.lanes;
+  a.step = index(unit.rows.size()) * a.count;
+  a.bias = bias;
+  a.last = form_.outputs - 1;
+  for (index n = 0; n < index(unit.rows.size()); n += a.rows) {
+    a.rows = std::min<index>(KernelTable<T>::kMaxRows, index(unit.rows.size()) - n);
+    for (index m = 0; m < a.rows; ++m)
+      bias[m] =
+          call.bias ? call.bias[group * shape_.dst_channels() + unit.rows[std::size_t(n + m)].channel] : T(0);
+    a.lines = buffer + n * a.count;
+    table_.line_outputs[form_.input](a);
   }
 }
 
@@ -476,11 +634,11 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   T* const planes = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
   T* const buffer = planes + plan.scratch_elements - plan.buffer_elements;
   copy_window(plan, call, call.src.data + image * call.src.stride_n + group * channels * call.src.stride_c, q,
-              planes);
+              planes, buffer);
   std::memset(planes + channels * planes_ * plan.plane, 0, sizeof(T) * std::size_t(lanes));
 
   T* dst = call.dst.data + image * call.dst.stride_n + group * shape_.dst_channels() * call.dst.stride_c;
-  const auto place = [&](index d, index h, index w) { return (d * plan.window[1] + h) * plan.window[2] + w; };
+  const auto place = [&](index d, index h, index w) { return (d * plan.height + h) * plan.window[2] + w; };
   std::vector<index> offsets;
   for (const RowTap& tap : taps_) {
     const index shift = place(tap.shift[0], tap.shift[1], tap.shift[2]);
@@ -494,27 +652,39 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   tile.dst_stride = plan.in_place ? call.dst.stride_c : plan.buffer_vectors * lanes;
   tile.weight_offset = nullptr;
 
-  // All lines of a plane are one run of positions; or, where kernels write the destinations, each is one of
-  // its own, and a tile passes over several of them.
-  const index lines = q_stop[1] - q[1], length = q_stop[2] - q[2], pitch = plan.window[2];
+  // All lines of a plane are one run of positions, or those of a point; or, where kernels write the
+  // destinations, each is one of its own, and a tile passes over several of them.
+  const index lines = ceil_div(q_stop[1] - q[1], form_.outputs), length = q_stop[2] - q[2];
+  const index pitch = plan.window[2];
   const index chunk = (plan.in_place ? kInPlace : plan.buffer_vectors) * lanes;
   const index most = plan.in_place ? std::max<index>(1, chunk / length) : lines;
   const index run = plan.in_place ? length : (lines - 1) * pitch + length;
   for (index q_d = q[0]; q_d < q_stop[0]; ++q_d)
-    for (index q_h = q[1]; q_h < q_stop[1]; q_h += most) {
-      const T* first = planes + place(q_d - q[0] + before[0], q_h - q[1] + before[1], before[2]);
+    for (index n = 0; n < lines; n += most) {
+      const T* first = planes + place(q_d - q[0] + before[0], n + (filtered() ? 0 : before[1]), before[2]);
       T* const line = dst + (q_d - first_destination(0, call)) * call.dst.stride[0] +
-                      (q_h - first_destination(1, call)) * call.dst.stride[1] + q[2] -
+                      (q[1] + n - first_destination(1, call)) * call.dst.stride[1] + q[2] -
                       first_destination(2, call);
-      const index runs = plan.in_place ? std::min(most, q_stop[1] - q_h) : 1;
       for (index begin = 0; begin < run; begin += chunk) {
         const index end = std::min(begin + chunk, run);
         for (index u = unit_begin; u < unit_end; ++u) {
           const Unit& unit = units_[std::size_t(u)];
-          const Rows rows = {first + begin, pitch, runs, end - begin,
-                             plan.in_place ? line + unit.channel_begin * tile.dst_stride + begin : buffer};
+          Rows rows = {first + begin, pitch, 1, end - begin, buffer, 0};
+          if (plan.in_place) {
+            rows.runs = std::min(most, lines - n);
+            rows.dst = line + unit.channel_begin * tile.dst_stride + begin;
+            rows.dst_pitch = call.dst.stride[1];
+          } else if (filtered()) {
+            rows.pitch = plan.tiles * pitch;
+            rows.runs = form_.points;
+            rows.dst_pitch = index(unit.rows.size()) * tile.dst_stride;
+          }
           compute_unit(plan, call, unit, group, offsets, rows, tile);
-          if (!plan.in_place) store_unit(plan, unit, call, dst, q_d, q, q_stop, begin, end, buffer);
+          if (plan.in_place) continue;
+          if (filtered()) restore_lines(plan, call, unit, group, buffer);
+          for (index output = 0; output < form_.outputs; ++output)
+            store_unit(plan, unit, call, dst, q_d, q, q_stop, begin, end, output,
+                       buffer + output * rows.dst_pitch);
         }
       }
     }
@@ -522,11 +692,32 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
 
 template <class T>
 std::string RowMethod<T>::explain(const Call<T>& call) const {
-  return "row method: vectors of " + std::to_string(table_.lanes) + " positions, " +
+  const std::string form = filtered() ? "Winograd " + std::string(form_.name) + " along h, " : "";
+  return "row method: " + form + "vectors of " + std::to_string(table_.lanes) + " positions, " +
          std::to_string(schedule(call).tasks) + " tasks";
 }
 
 }  // namespace
+
+const WinogradForm& row_form(const Shape& shape) {
+  const WinogradForm* best = &kWinogradForms[kPlain];
+  if (shape.kind != Kind::forward || shape.algorithm == Algorithm::direct || shape.d[1] > 1) return *best;
+  // Source lines, the rows that share them, and the taps of a row along d and w, in the mean.
+  const double lines = double(shape.src_channels());
+  const double rows = double(shape.dst_channels() * shape.s[0] * shape.s[1] * shape.s[2]);
+  const double taps = double(shape.k[0] * shape.k[2]) / double(shape.s[0] * shape.s[2]);
+  const double again = shape.k[0] > shape.s[0] ? 2 : 1;  // how often neighbouring blocks read a plane
+  const index most = ceil_div(shape.k[1], shape.s[1]);
+  double least = kFormWorth * taps * lines * rows * double(shape.k[1]) / double(shape.s[1]);
+  for (const WinogradForm& form : kWinogradForms) {
+    if (form.points == 1 || form.taps != most || (form.rough > 0 && lines < kFewProducts)) continue;
+    const double cost = taps * lines * rows + again * lines * kFormInput + rows * kFormOutput;
+    if (cost * form.points / form.outputs >= least) continue;
+    least = cost * form.points / form.outputs;
+    best = &form;
+  }
+  return *best;
+}
 
 template <class T>
 std::unique_ptr<Method<T>> make_row_method(const Shape& shape, const T* kernel, const Path& path) {

@@ -52,6 +52,10 @@ void add_winograd(KernelTable<T>& t) {
   t.winograd_input[h][w] = winograd_input<T, h, w>;
   t.winograd_output[h][w] = winograd_output<T, h, w>;
   t.winograd_gradient_input[h][w] = winograd_gradient_input<T, h, w>;
+  if constexpr (h == 0) {
+    t.line_points[w] = line_points<T, w>;
+    t.line_outputs[w] = line_outputs<T, w>;
+  }
   if constexpr (N < kWinogradInputs * kWinogradInputs - 1) add_winograd<T, N + 1>(t);
 }
 

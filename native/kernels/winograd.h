@@ -246,4 +246,52 @@ void winograd_output(const ct::WinogradOutput<T>& a) {
   }
 }
 
+// The samples of tiles of lines become points.
+template <class T, int Input>
+void line_points(const ct::WinogradLines<T>& a) {
+  constexpr int lanes = Simd<T>::lanes, n = ct::winograd_samples(Input);
+  const Part<T> rest(0, (a.count - 1) % lanes + 1);
+  for (ct::index r = 0; r < a.rows; ++r) {
+    const T* const* src = a.src + r * a.outputs;
+    T* dst = a.dst + r * a.dst_pitch;
+    for (int i = 0; i < n; ++i)
+      for (ct::index j = 0; j < a.before; ++j) dst[i * a.dst_step + j] = 0;
+    dst += a.before;
+    const auto step = [&](ct::index j, auto get, auto put) __attribute__((always_inline)) {
+      Vec<T> samples[n], points[n];
+#pragma GCC unroll 6
+      for (int i = 0; i < n; ++i) samples[i] = get(src[i] + j);
+      to_points<Input>(samples, 1, points, 1);
+#pragma GCC unroll 6
+      for (int i = 0; i < n; ++i) put(dst + i * a.dst_step + j, points[i]);
+    };
+    ct::index j = 0;
+    for (; j + lanes <= a.count; j += lanes)
+      step(j, [](const T* p) { return load(p); }, [](T* p, Vec<T> v) { store(p, v); });
+    if (j < a.count)
+      step(j, [&](const T* p) { return load(p, rest); }, [&](T* p, Vec<T> v) { store(p, v, rest); });
+    for (int i = 0; i < n; ++i)
+      for (j = a.count; j < a.count + a.after; ++j) dst[i * a.dst_step + j] = 0;
+  }
+}
+
+// Sums of the points of lines become the lines of tiles, with a bias.
+template <class T, int Input>
+void line_outputs(const ct::RestoredLines<T>& a) {
+  constexpr int lanes = Simd<T>::lanes, n = ct::winograd_samples(Input), m = ct::winograd_outputs(Input);
+  for (ct::index r = 0; r < a.rows; ++r) {
+    const Vec<T> bias = splat(a.bias[r]);
+    T* line = a.lines + r * a.count;
+    for (ct::index j = 0; j < a.count; j += lanes, line += lanes) {
+      Vec<T> points[n], outputs[m];
+#pragma GCC unroll 6
+      for (int i = 0; i < n; ++i) points[i] = load(line + i * a.step);
+      to_outputs<Input>(points, 1, outputs, 1, a.last);
+#pragma GCC unroll 4
+      for (int i = 0; i < m; ++i)
+        if (i <= a.last) store(line + i * a.step, outputs[i] + bias);
+    }
+  }
+}
+
 }  // namespace
