@@ -27,6 +27,14 @@ bool projection_pays(const Shape& shape) {
   return several && products <= 512 && src >= (alike <= 4 ? 24 : alike <= 12 ? 64 : 128);
 }
 
+// Whether the phases along w fill whole vectors where the channels alone do not; the rows of others begin
+// anywhere, and their stores are slow.
+bool phases_pay(const Shape& shape, index lanes) {
+  const bool divides = shape.d[2] == 1 && shape.s[2] > 1 && shape.k[2] % shape.s[2] == 0;
+  const index wide = shape.s[2] * shape.dst_channels();
+  return divides && !shape.channels_first && shape.groups == 1 && wide % lanes == 0 && wide >= 2 * lanes;
+}
+
 // Vectors along the channels transpose planes twice, which short sums do not pay for, if all phases share
 // their taps. The limits are measured, on planes of 32 x 32 to 128 x 128 and lines of 2000 to 16000 samples;
 // in three dimensions the rows of the phases lie too far apart.
@@ -57,7 +65,18 @@ bool plane_shared(const Shape& shape, const Path& path) {
   return shape.k[0] == 1 && shape.s[0] == 1 && shape.k[2] <= 5 && plane_kernel(kernels<T>(path), shape);
 }
 
-enum class Pick { fourier, channel, row, row_bands, projection, dot, group, depthwise, depthwise_bands };
+enum class Pick {
+  fourier,
+  channel,
+  phases,
+  row,
+  row_bands,
+  projection,
+  dot,
+  group,
+  depthwise,
+  depthwise_bands
+};
 
 struct Picked {
   Pick method;
@@ -114,6 +133,7 @@ Picked pick(const Shape& shape, const Path& path, bool spectra) {
   const bool brief = src < 24 && (vectors <= 2 || dst <= 24) && dst * 8 <= room * 7;
   if (forward && few_phases && (roomy || brief)) {
     const std::string empty = outputs + " per group would leave much of the vectors of " + wide + " empty";
+    if (phases_pay(shape, lanes)) return {Pick::phases, empty + ", which phases along w fill together"};
     // Fewer multiplications, which planes are ready for.
     const bool form = first && row_form(shape).points > 1;
     if (!form && projection_pays(shape))
@@ -146,6 +166,7 @@ std::unique_ptr<Method<T>> choose(const Shape& shape, const Weights<T>& given, c
   const auto [method, why] = pick<T>(shape, path, spectra);
   reason = why;
   if (method == Pick::channel) return make_channel_method(shape, given, path, use);
+  if (method == Pick::phases) return make_phases_method(shape, given, path, use);
 
   // The other methods are for small kernels.
   const index total = shape.taps() * shape.c_out / shape.groups * shape.c_in;

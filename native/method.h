@@ -103,6 +103,11 @@ struct Weights {
 template <class T>
 std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
                                                Use use);
+// The same for phases along w as channels, where the stride divides the kernel; no groups, no dilation along
+// w.
+template <class T>
+std::unique_ptr<Method<T>> make_phases_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
+                                              Use use);
 template <class T>
 std::unique_ptr<Method<T>> make_dot_method(const Shape& shape, const T* kernel, const Path& path);
 template <class T>

@@ -37,6 +37,8 @@ constexpr BufferSize kManyChannels = {32, 12}, kFewChannels = {96, 24};
 constexpr index kFewestVectors = 9, kSmallBuffer = 32 << 10;
 // Vectors that a tile passes over where there is no buffer, whole lines if there are several.
 constexpr index kInPlace = 24;
+// Bytes of a line that are worth a way around the caches where its ends share theirs with others.
+constexpr index kLeastRun = 512;
 
 // Planes of a source lie far apart: a copy fetches the lines of one that comes so much later.
 constexpr index kPlanesAhead = 2, kLine = 64;
@@ -106,6 +108,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
     index plane, scratch_elements;
     index buffer_vectors, buffer_elements;  // of positions, and of all rows
     bool streams;                           // lines go around the caches
+    bool passes;                            // by way of a buffer
     bool in_place;                          // kernels write the destinations themselves
   };
   // Lines of a plane of the source: number j is at first + j * pitch and exists for j in [begin, end).
@@ -378,6 +381,9 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
     blocks = count_tasks();
   s.tasks = blocks * s.unit_runs;
   s.streams = worth_streaming(call.dst, shape_.dst_channels());
+  const index run = s.block[2] * dst_step_[2] * (call.dst.stride_c == 1 ? call.dst.c : 1);
+  const bool planar = call.dst.stride[2] == 1;
+  s.passes = !(planar && s.streams) && run * index(sizeof(T)) >= kLeastRun && outgrows_caches(call.dst);
   // A line of one phase needs no buffer. Its last vector is stored in part, which short lines do not pay for.
   const index vectors = ceil_div(s.block[2], lanes) * lanes;
   s.in_place = !filtered() && dst_step_[0] * dst_step_[1] * dst_step_[2] == 1 && call.dst.stride[2] == 1 &&
@@ -387,7 +393,8 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   const index window = ceil_div(planes * s.plane + lanes, lanes) * lanes;
   const index left = std::max(scratch_share(shape_, call) - window, kSmallBuffer / index(sizeof(T)));
   const index rows = most_rows_ * form_.points;
-  const index most = std::clamp(buffer_.rows * buffer_.vectors / rows, kFewestVectors, buffer_.vectors);
+  const index most = std::clamp(buffer_.vectors * std::max(buffer_.rows, most_rows_) / rows, kFewestVectors,
+                                buffer_.vectors);
   s.buffer_vectors = std::clamp(left / (rows * lanes), std::min(kFewestVectors, most), most);
   // Before there are rows, the buffer holds the lines that a plane of a form is made of.
   s.buffer_elements = s.in_place ? 0 : rows * s.buffer_vectors * lanes;
@@ -547,6 +554,7 @@ void RowMethod<T>::store_unit(const Schedule& plan, const Unit& unit, const Call
   line.stride = out.stride[2];
   line.stride_c = out.stride_c;
   line.streams = plan.streams;
+  line.passes = plan.passes;
   for (index n = begin / width; n * width < end; ++n) {
     const index q_h = q[1] + n * form_.outputs + output;
     line.q_begin = q[2] + std::max<index>(begin - n * width, 0);

@@ -9,6 +9,7 @@ namespace ct {
 // destinations s * q + r - lo of channel c. Those inside [0, length) are written.
 template <class T>
 struct Line {
+  static constexpr index kMostRows = 256;
   const T* buffer;  // of position q_begin
   index pitch;      // between rows
   const index* map;
@@ -16,7 +17,23 @@ struct Line {
   T* dst;  // of destination 0, channel 0
   index stride, stride_c;
   bool streams = false;  // around the caches, where the destinations are aligned
+  bool passes = false;   // the same by way of a buffer, where they are not
 };
+
+// Rows become one, around the caches, which takes pieces of a few thousand numbers.
+template <class T>
+void interleave_around(const KernelTable<T>& table, const T* const* rows, index n, index count, T* dst) {
+  constexpr index room = 4096;
+  T buffer[room];
+  const T* at[Line<T>::kMostRows];
+  const index most = std::max<index>(room / n / table.lanes, 1) * table.lanes;
+  for (index j = 0; j < count; j += most) {
+    const index some = std::min(most, count - j);
+    for (index r = 0; r < n; ++r) at[r] = rows[r] + j;
+    table.interleave(at, n, some, buffer);
+    table.copy_streaming(buffer, 0, 1, some * n, dst + j * n, 0);
+  }
+}
 
 template <class T>
 void store_line(const KernelTable<T>& table, const Line<T>& a) {
@@ -35,18 +52,22 @@ void store_line(const KernelTable<T>& table, const Line<T>& a) {
   for (index q = a.q_begin; q < fast; ++q) one(q);
   for (index q = fast_end; q < a.q_end; ++q) one(q);
   if (fast >= fast_end) return;
-  constexpr index most = 256;
+  constexpr index most = Line<T>::kMostRows;
   const T* rows[most];
-  const auto move = a.streams ? table.interleave_streaming : table.interleave;
+  const auto move = [&](index n, T* to) {
+    if (a.passes) return interleave_around(table, rows, n, fast_end - fast, to);
+    const auto whole = a.streams && a.stride == 1 ? table.interleave_streaming : table.interleave;
+    whole(rows, n, fast_end - fast, to);
+  };
   const T* at = a.buffer + fast - a.q_begin;
   const index o = a.s * fast - a.lo;
   if (a.stride_c == 1 && a.stride == a.channels && a.s * a.channels <= most) {
     for (index r = 0; r < a.s * a.channels; ++r) rows[r] = at + a.map[r] * a.pitch;
-    table.interleave(rows, a.s * a.channels, fast_end - fast, a.dst + o * a.stride);
+    move(a.s * a.channels, a.dst + o * a.stride);
   } else if (a.stride == 1 && a.s <= most) {
     for (index c = 0; c < a.channels; ++c) {
       for (index r = 0; r < a.s; ++r) rows[r] = at + a.map[r * a.channels + c] * a.pitch;
-      move(rows, a.s, fast_end - fast, a.dst + o + c * a.stride_c);
+      move(a.s, a.dst + o + c * a.stride_c);
     }
   } else {
     for (index q = fast; q < fast_end; ++q) one(q);

@@ -12,6 +12,17 @@ using ct::index;
 template <class T, int M, int V>
 inline void store_scattered(const Vec<T> (&acc)[M][V], const ct::ChannelTile<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
+  if (a.dst_stride_c == 1) {
+    const Part<T> rest(0, a.columns - (V - 1) * lanes);  // the last vector
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      T* dst = a.dst + m * a.dst_stride;
+#pragma GCC unroll 2
+      for (int v = 0; v < V - 1; ++v) store(dst + v * lanes, acc[m][v]);
+      store(dst + (V - 1) * lanes, acc[m][V - 1], rest);
+    }
+    return;
+  }
   T panel[V * lanes];
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m) {

@@ -228,6 +228,7 @@ void winograd_output(const ct::WinogradOutput<T>& a) {
     }
     const Vec<T> bias = load(a.bias + c);
     const bool whole = a.stride_c == 1 && c + lanes <= a.columns;
+    const Part<T> rest(0, a.columns - c);
     for (ct::index d = a.begin[0]; d < a.end[0]; ++d)
       for (ct::index h = a.begin[1]; h < a.end[1]; ++h)
         for (ct::index w = a.begin[2]; w < a.end[2]; ++w) {
@@ -237,6 +238,8 @@ void winograd_output(const ct::WinogradOutput<T>& a) {
             stream(dst, y);
           } else if (whole) {
             store(dst, y);
+          } else if (a.stride_c == 1) {
+            store(dst, y, rest);
           } else {
             T part[lanes];
             store(part, y);
