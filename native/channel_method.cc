@@ -9,6 +9,7 @@
 // blocks ask for it: memory is read once and never written, and taps that meet no input are not even read.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <type_traits>
@@ -357,24 +358,42 @@ void copy_planes(const KernelTable<T>& table, const T* src, index stride_c, inde
     }
 }
 
-// The way back: channels last become planes. With a buffer they go around the caches, a long run of each
-// plane at a time.
+// Results in strips of channels, `next` elements from one to the next, become planes. With a buffer they go
+// around the caches, a long run of each plane at a time.
 template <class T>
-void write_planes(const KernelTable<T>& table, const T* src, index pitch, index count, index channels,
-                  T* stage, T* dst, index stride_c) {
-  if (!stage) return table.transpose(src, pitch, count, channels, dst, stride_c);
+void write_planes(const KernelTable<T>& table, const T* src, index strip, index next, index count,
+                  index channels, T* stage, T* dst, index stride_c) {
   constexpr index line = 64 / index(sizeof(T));
   const bool whole =
       count % line == 0 && stride_c % line == 0 && reinterpret_cast<std::uintptr_t>(dst) % 64 == 0;
-  if (whole && table.transpose_streaming)
-    return table.transpose_streaming(src, pitch, count, channels, dst, stride_c);
-  constexpr index stage_pitch = kStagePiece + kStageGap<T>;
-  for (index w = 0; w < count; w += kStagePiece)
-    for (index c = 0; c < channels; c += kStageRows) {
-      const index rows = std::min(kStageRows, channels - c), length = std::min(kStagePiece, count - w);
-      table.transpose(src + w * pitch + c, pitch, length, rows, stage, stage_pitch);
-      table.copy_streaming(stage, stage_pitch, rows, length, dst + c * stride_c + w, stride_c);
+  for (index c = 0; c < channels; c += strip, src += next, dst += strip * stride_c) {
+    const index planes = std::min(strip, channels - c);
+    if (!stage) {
+      table.transpose(src, strip, count, planes, dst, stride_c);
+    } else if (whole && table.transpose_streaming) {
+      table.transpose_streaming(src, strip, count, planes, dst, stride_c);
+    } else {
+      constexpr index pitch = kStagePiece + kStageGap<T>;
+      for (index w = 0; w < count; w += kStagePiece)
+        for (index p = 0; p < planes; p += kStageRows) {
+          const index rows = std::min(kStageRows, planes - p), length = std::min(kStagePiece, count - w);
+          table.transpose(src + w * strip + p, strip, length, rows, stage, pitch);
+          table.copy_streaming(stage, pitch, rows, length, dst + p * stride_c + w, stride_c);
+        }
     }
+  }
+}
+
+// The same number many times.
+template <class T>
+void repeat(T number, index count, T* to) {
+  if (number == 0 && !std::signbit(number)) return void(std::memset(to, 0, sizeof(T) * std::size_t(count)));
+  index done = std::min<index>(count, 16), some;
+  std::fill_n(to, done, number);
+  for (; done < count; done += some) {
+    some = std::min(done, count - done);
+    std::memcpy(to + done, to, sizeof(T) * std::size_t(some));
+  }
 }
 
 template <class T>
@@ -408,7 +427,7 @@ struct ChannelMethod<T>::Task {
   // The source: the array itself, or a zero-padded channels-last copy of a window.
   const T* source;  // of source position 0, 0, 0 and the block's first image
   index source_n, source_stride[kAxes];
-  T *buffer, *packed;  // (positions, panel) of planar destinations; the weights of tasks that pack
+  T *buffer, *packed;  // (strip, position, channel) of planar destinations; the weights of tasks that pack
   T* stage;            // what planes pass
 
   // The panel at hand.
@@ -420,7 +439,8 @@ struct ChannelMethod<T>::Task {
   T bias[2 * 64 / sizeof(T)];
   std::vector<index> src_offset, weight_offset;  // of the taps that meet the source
 
-  Ahead ahead;  // the window of the next block
+  Ahead ahead;              // the window of the next block
+  std::vector<char> blank;  // which lines of planar destinations no tap reaches
 
   Task(const ChannelMethod& method, const Schedule& schedule, const Call<T>& given, index number)
       : self(method),
@@ -634,7 +654,7 @@ struct ChannelMethod<T>::Task {
   }
 
   // Planar destinations: all phases of a piece of a line, or of whole lines of all phases of h, meet in a
-  // buffer, channels last, and leave it transposed.
+  // buffer, a few channels last, and leave it transposed.
   void planar_lines(const Phase& pd, const Phase* ph, std::size_t together) {
     index d0, d1, h0, h1;
     plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
@@ -669,19 +689,37 @@ struct ChannelMethod<T>::Task {
     if (begin >= end) return;
     const index count = (lines.end - lines.begin) * (end - begin);
     T* const to = destination(place(plan.axis[0], pd, jd), lines.begin) + begin;
+    // The planes that a transpose writes at once; few positions leave all together.
+    const index strip = count < table.lanes ? width : std::min<index>(table.strip, width);
+    tile.dst_strip = strip < width ? count * strip : 0;
+    // Lines that no tap reaches hold the bias alone, unless they go around the caches with the others.
+    blank.assign(std::size_t(lines.end - lines.begin), false);
     for (const Phase* ph = some; ph < some + together; ++ph) {
       h.range(*ph, lines.q, lines.q_stop, h0, h1);
+      const bool reached = !pd.cls->taps.empty() && !ph->cls->taps.empty();
       for (index jh = h0; jh < h1; ++jh) {
-        T* const row = buffer + (place(h, *ph, jh) - lines.begin) * (end - begin) * width;
+        const index at = place(h, *ph, jh) - lines.begin;
+        blank[std::size_t(at)] = !reached && !plan.stages_results();
+        if (blank[std::size_t(at)]) continue;
+        T* const row = buffer + at * (end - begin) * strip;
         for (const Phase& pw : w.phases) {
           w.range(pw, piece, stop, w0, w1);
-          if (w0 < w1) line(pd, *ph, pw, jd, jh, w0, w1, row + (pw.dst0 - begin) * width, w.dst_step * width);
+          if (w0 < w1) line(pd, *ph, pw, jd, jh, w0, w1, row + (pw.dst0 - begin) * strip, w.dst_step * strip);
         }
       }
     }
-    for (index n = 0; n < images; ++n)
-      write_planes(table, buffer + n * plan.line_elements, width, count, panel->columns,
-                   plan.stages_results() ? stage : nullptr, to + n * call.dst.stride_n, call.dst.stride_c);
+    for (auto from = blank.begin(), next = from; from != blank.end(); from = next) {
+      next = std::find(from, blank.end(), !*from);
+      const index first = (from - blank.begin()) * (end - begin), some = (next - from) * (end - begin);
+      for (index n = 0; n < images; ++n) {
+        T* const planes = to + n * call.dst.stride_n + first;
+        if (*from)
+          for (index c = 0; c < panel->columns; ++c) repeat(bias[c], some, planes + c * call.dst.stride_c);
+        else
+          write_planes(table, buffer + n * plan.line_elements + first * strip, strip, count * strip, some,
+                       panel->columns, plan.stages_results() ? stage : nullptr, planes, call.dst.stride_c);
+      }
+    }
   }
 
   // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.

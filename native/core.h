@@ -52,6 +52,9 @@ struct ChannelTile {
   index dst_stride_c;     // between neighbouring channels
   index columns;          // channels to store, at most one panel
   index bias_stride = 0;  // between neighbouring positions, where dst has sums that go on
+  // Results on their way to planes: whole panels, in strips of KernelTable::strip channels, which lie so far
+  // apart; 0: channels are neighbours.
+  index dst_strip = 0;
   // Whole panels, aligned, go around the caches: for destinations that no cache would hold.
   bool streams = false;
   // Memory that another tile will read is fetched meanwhile: so much before every few channels of a tap.
@@ -303,7 +306,8 @@ struct WinogradOutput {
   index begin[kAxes], end[kAxes];  // those that exist
   index stride_c;
   index columns;
-  bool streams;  // as in ChannelTile
+  bool streams;         // as in ChannelTile
+  index dst_strip = 0;  // as well
 };
 
 // The same along one axis, by vectors of a line. Sample n of tile r is the line src[r * outputs + n], its
@@ -394,6 +398,7 @@ struct KernelTable {
   static constexpr int kMaxPositions = 16, kMaxVectors = 2, kMaxRows = 8, kMaxRowVectors = 8;
   static constexpr int kDepthwiseKernels = 8, kDepthwiseStrides = 3;
   int lanes;                       // elements per vector
+  int strip;                       // channels that leave for planes together, or more than any panel has
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
   int max_group_positions;  // of the group method; 0 where vectors have no permutation

@@ -180,6 +180,13 @@ class Winograd<T>::Task {
     return products_ + set * plan_.product_elements;
   }
 
+  // A destination that no tap reaches.
+  void put_bias(T* to, index columns) const {
+    if (to_strip_)
+      for (index c = 0; c < columns; c += strip_, to += to_strip_) std::copy_n(bias_ + c, strip_, to);
+    else
+      for (index c = 0; c < columns; ++c) to[c * to_stride_c_] = bias_[c];
+  }
   // Destinations [begin, end) of a strand that belong to this block.
   void range(int a, const Strand& s, index& begin, index& end) const {
     begin = std::max<index>(first_[a] - s.lead, 0);
@@ -200,9 +207,10 @@ class Winograd<T>::Task {
   index sample_stride_n_, sample_stride_[kAxes];
   index window_lo_[kAxes] = {0, 0, 0};
   // Where destination 0 of the current strands is and how far the next is: in the array, or in the lines
-  // (image, d, h, w, panel) of a planar one, which leave the block transposed.
+  // (image, d, h, strip, w, channel) of a planar one, which leave the block transposed.
   T *to_, *row_, *array_;  // destination 0 of the strands along d and h: here, and in the array
   index to_stride_n_, to_step_[kAxes], to_stride_c_, to_stride_w_;
+  index strip_, to_strip_;           // channels that leave a line together, and from one strip to the next
   index begin_[kAxes], end_[kAxes];  // destinations of these strands in this block
   index o_begin_, o_end_;            // and of all along w, in the array
   T bias_[2 * 64 / sizeof(T)];

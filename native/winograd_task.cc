@@ -266,6 +266,7 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
   out.vectors = panel.vectors;
   out.bias = bias_;
   out.stride_c = to_stride_c_;
+  out.dst_strip = to_strip_;
   out.streams = plan_.streams && !plan_.planar;
   out.columns = plan_.planar ? width : panel.columns;
   for (int a = 0; a < kAxes; ++a) {
@@ -319,6 +320,7 @@ void Winograd<T>::Task::take(const Variant* const (&variant)[kAxes], const Panel
   product.bias = bias_;
   product.dst_stride = to_step_[2];
   product.dst_stride_c = to_stride_c_;
+  product.dst_strip = to_strip_;
   product.columns = plan_.planar ? width : panel.columns;
   product.streams = plan_.streams && !plan_.planar && panel.columns == width;
   const index run = hi[2] - lo[2];
@@ -335,7 +337,7 @@ void Winograd<T>::Task::take(const Variant* const (&variant)[kAxes], const Panel
         for (index w = begin[2]; w < end[2]; ++w) {
           if (there && w == lo[2]) w = hi[2];
           if (w == end[2]) break;
-          for (index c = 0; c < panel.columns; ++c) to[w * to_step_[2] + c * to_stride_c_] = bias_[c];
+          put_bias(to + w * to_step_[2], panel.columns);
         }
         if (!there) continue;
         const T* from = samples_ + n * sample_stride_n_ + place(0, d) + place(1, h) + place(2, lo[2]);
@@ -355,10 +357,9 @@ void Winograd<T>::Task::fill(const Panel& panel, const Strand* const (&strand)[k
   for (index n = 0; n < images_; ++n)
     for (index d = begin[0]; d < end[0]; ++d)
       for (index h = begin[1]; h < end[1]; ++h)
-        for (index w = begin[2]; w < end[2]; ++w) {
-          T* to = to_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + w * to_step_[2];
-          for (index c = 0; c < panel.columns; ++c) to[c * to_stride_c_] = bias_[c];
-        }
+        for (index w = begin[2]; w < end[2]; ++w)
+          put_bias(to_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + w * to_step_[2],
+                   panel.columns);
 }
 
 // Where a panel of some strands goes, and its bias; false where it has no destination in this block.
@@ -391,15 +392,19 @@ bool Winograd<T>::Task::aim(index number, index set, const std::vector<int>& alo
   to_stride_n_ = dst.stride_n;
   to_stride_c_ = dst.stride_c;
   to_stride_w_ = dst.stride[2];
+  to_strip_ = 0;
   if (plan_.planar) {
-    to_stride_w_ = width;
-    to_step_[2] = axis[2].dst_step * width;
+    // The planes that a transpose writes at once; short lines leave all together.
+    strip_ = o_end_ - o_begin_ < table_.lanes ? width : std::min<index>(table_.strip, width);
+    if (strip_ < width) to_strip_ = (o_end_ - o_begin_) * strip_;
+    to_stride_w_ = strip_;
+    to_step_[2] = axis[2].dst_step * strip_;
     to_step_[1] = (o_end_ - o_begin_) * width;
     to_step_[0] = (end_[1] - begin_[1]) * to_step_[1];
     to_stride_n_ = (end_[0] - begin_[0]) * to_step_[0];
     to_stride_c_ = 1;
     row_ = lines_ + set * plan_.line_elements - begin_[0] * to_step_[0] - begin_[1] * to_step_[1] -
-           o_begin_ * width;
+           o_begin_ * strip_;
   }
   return true;
 }
@@ -461,18 +466,19 @@ void Winograd<T>::Task::compute(const std::vector<Family>& families, index numbe
 template <class T>
 void Winograd<T>::Task::store_lines(index number) {
   const Panel& panel = p_.panels[std::size_t(number)];
-  const index width = panel.vectors * table_.lanes;
   const View<T>& dst = call_.dst;
+  const index count = o_end_ - o_begin_;
   const bool lines = plan_.streams && o_begin_ % 16 == 0 && o_end_ % 16 == 0 && table_.transpose_streaming;
   const auto transpose = lines ? table_.transpose_streaming : table_.transpose;
   for (index n = 0; n < images_; ++n)
     for (index d = begin_[0]; d < end_[0]; ++d)
-      for (index h = begin_[1]; h < end_[1]; ++h)
-        transpose(row_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin_ * width, width,
-                  o_end_ - o_begin_, panel.columns,
-                  array_ + n * dst.stride_n + d * plan_.axis[0].dst_step * dst.stride[0] +
-                      h * plan_.axis[1].dst_step * dst.stride[1] + o_begin_,
-                  dst.stride_c);
+      for (index h = begin_[1]; h < end_[1]; ++h) {
+        const T* from = row_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin_ * strip_;
+        T* to = array_ + n * dst.stride_n + d * plan_.axis[0].dst_step * dst.stride[0] +
+                h * plan_.axis[1].dst_step * dst.stride[1] + o_begin_;
+        for (index c = 0; c < panel.columns; c += strip_, from += count * strip_, to += strip_ * dst.stride_c)
+          transpose(from, strip_, count, std::min(strip_, panel.columns - c), to, dst.stride_c);
+      }
 }
 
 // What a pass computes along w, and which of its tiles are multiplied together.

@@ -84,6 +84,18 @@ void channel_kernel(const ct::ChannelTile<T>& a) {
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v) stream(a.dst + m * a.dst_stride + v * lanes, acc[m][v]);
+  } else if (a.dst_strip != 0) {
+    T* dst = a.dst;
+    const index strip = a.dst_strip, step = a.dst_stride;
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) {
+        store_parts<T>([&](int n) { return dst + n * strip; }, acc[m][v]);
+        dst += kParts * strip;
+      }
+      dst += step - V * kParts * strip;
+    }
   } else if (a.columns == V * lanes && a.dst_stride_c == 1) {
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m)

@@ -154,6 +154,8 @@ template <class T>
 KernelTable<T> make() {
   KernelTable<T> t = {};
   t.lanes = Simd<T>::lanes;
+  // Strips of shorter vectors would be shorter than half a cache line: whole panels were quicker.
+  t.strip = kVectorBytes == 64 ? kStrip<T> : 2 * Simd<T>::lanes;
   t.max_positions[0] = positions<1>();
   t.max_positions[1] = positions<2>();
 #define CT_ENTRY(m)                                \

@@ -165,7 +165,7 @@ inline void transpose_blocks(const T* src, ct::index src_stride, ct::index rows,
                              ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
   // Rows may lie pages apart, where the hardware sees no streams; short ones are one stream together.
-  const bool apart = src_stride > 2 * lanes;
+  const bool apart = src_stride > 4 * lanes;
   for (ct::index c = 0;;) {
     for (ct::index r = 0;;) {
       for (int n = 0; apart && n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
@@ -190,6 +190,9 @@ template <class T, bool Streaming = false>
 void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
+  // Strips of results, which leave for planes.
+  if (src_stride == columns && columns == kStrip<T> && rows >= lanes)
+    return transpose_blocks<T, kStrip<T>, Streaming>(src, columns, rows, columns, dst, dst_stride);
   if (!Streaming && src_stride == columns && columns < lanes && rows >= lanes)
     if (transpose_narrow(src, rows, columns, dst, dst_stride)) return;
   if (rows < lanes || columns < lanes)

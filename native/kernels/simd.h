@@ -70,6 +70,21 @@ inline Vec<T> load_parts(const Pointer& p) {
 #endif
 }
 
+template <class T, class Pointer>
+inline void store_parts(const Pointer& p, Vec<T> v) {
+#if defined(__AVX512F__)
+  const auto half = [&](int n) { return reinterpret_cast<double*>(p(n)); };
+  _mm256_storeu_pd(half(0), _mm512_maskz_extractf64x4_pd(__mmask8(-1), (__m512d)v, 0));
+  _mm256_storeu_pd(half(1), _mm512_maskz_extractf64x4_pd(__mmask8(-1), (__m512d)v, 1));
+#elif defined(__AVX2__)
+  const auto half = [&](int n) { return reinterpret_cast<float*>(p(n)); };
+  _mm_storeu_ps(half(0), _mm256_castps256_ps128((__m256)v));
+  _mm_storeu_ps(half(1), _mm256_extractf128_ps((__m256)v, 1));
+#else
+  store(p(0), v);
+#endif
+}
+
 // A store that goes around the caches, where the instruction set has one. p is aligned to a vector. It needs
 // no fence: threads hand over their work under a mutex, whose locked instructions wait for such stores.
 template <class T>

@@ -233,7 +233,12 @@ void winograd_output(const ct::WinogradOutput<T>& a) {
       for (ct::index h = a.begin[1]; h < a.end[1]; ++h)
         for (ct::index w = a.begin[2]; w < a.end[2]; ++w) {
           const Vec<T> y = load(from + (d * plane + h * mw + w) * lanes) + bias;
-          T* dst = a.dst + d * a.stride[0] + h * a.stride[1] + w * a.stride[2] + c * a.stride_c;
+          T* dst = a.dst + d * a.stride[0] + h * a.stride[1] + w * a.stride[2];
+          if (a.dst_strip != 0) {
+            store_parts<T>([&](int n) { return dst + (v * kParts + n) * a.dst_strip; }, y);
+            continue;
+          }
+          dst += c * a.stride_c;
           if (whole && a.streams) {
             stream(dst, y);
           } else if (whole) {

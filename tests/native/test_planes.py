@@ -75,3 +75,20 @@ def test_planes_have_the_same_bits_for_any_thread_count_and_batch_split(path):
         for threads in (2, 5):
             assert plan(x, threads=threads).tobytes() == one.tobytes()
         assert np.concatenate([plan(x[:1]), plan(x[1:])]).tobytes() == one.tobytes()
+
+
+def test_lines_that_no_tap_reaches_hold_the_bias_as_it_is(path):
+    bias = np.full(33, -0.0, "float32")
+    bias[1::2] = np.arange(16)
+    plan = convtranspose.plan(
+        np.ones((2, 3, 33, 67), "float32"),
+        (5, 1),
+        bias=bias,
+        data_format="channels_first",
+        algorithm="direct",
+    )
+    got = plan(np.ones((3, 67, 7, 11), "float32"))
+    assert got.shape == (3, 33, 35, 13)
+    blank = got.reshape(3, 33, 7, 5, 13)[:, :, :, 2:]
+    want = np.broadcast_to(bias[:, None, None, None], blank.shape)
+    assert blank.tobytes() == want.tobytes()
