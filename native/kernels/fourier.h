@@ -157,31 +157,47 @@ void fourier_turn(const T* src, ct::index src_block, T* dst, ct::index dst_block
                          [&](int n, Vec<T> v) { store<T>(dst + n * 2 * lanes + part, v); });
 }
 
-// Sums of products of rows, of which kPairs follow one another.
-template <class T>
-void fourier_products(const ct::FourierProducts<T>& a) {
-  constexpr int lanes = Simd<T>::lanes, pairs = ct::FourierProducts<T>::kPairs;
-  const T* k = a.k;
-  for (ct::index b = 0; b < a.blocks; ++b) {
-    const T* x = a.x + b * 2 * pairs * lanes;
-    Vec<T> re[pairs] = {}, im[pairs] = {};
-    for (ct::index term = 0; term < a.terms; ++term, x += a.x_term, k += 2 * pairs * lanes) {
+// Adds the products of some terms to kPairs rows that follow one another, or those with the conjugates of x.
+template <bool Conjugate, class T, int Pairs>
+inline void add_products(const ct::FourierProducts<T>& a, const T* x, const T* k, ct::index k_term,
+                         Vec<T> (&re)[Pairs], Vec<T> (&im)[Pairs]) {
+  constexpr int lanes = Simd<T>::lanes;
+  for (ct::index term = 0; term < a.terms; ++term, x += a.x_term, k += k_term) {
 #pragma GCC unroll 4
-      for (int n = 0; n < pairs; ++n) {
-        const Vec<T> xr = load(x + 2 * n * lanes), xi = load(x + (2 * n + 1) * lanes);
-        const Vec<T> kr = load(k + 2 * n * lanes), ki = load(k + (2 * n + 1) * lanes);
-        re[n] += xr * kr;
-        im[n] += xr * ki;
+    for (int n = 0; n < Pairs; ++n) {
+      const Vec<T> xr = load(x + 2 * n * lanes), xi = load(x + (2 * n + 1) * lanes);
+      const Vec<T> kr = load(k + 2 * n * lanes), ki = load(k + (2 * n + 1) * lanes);
+      re[n] += xr * kr;
+      im[n] += xr * ki;
+      if constexpr (Conjugate) {
+        re[n] += xi * ki;
+        im[n] -= xi * kr;
+      } else {
         re[n] -= xi * ki;
         im[n] += xi * kr;
       }
     }
-    T* to = a.dst + b * 2 * pairs * lanes;
+  }
+}
+
+template <class T, int Pairs>
+inline void store_pairs(const Vec<T> (&re)[Pairs], const Vec<T> (&im)[Pairs], T* to) {
+  constexpr int lanes = Simd<T>::lanes;
 #pragma GCC unroll 4
-    for (int n = 0; n < pairs; ++n) {
-      store<T>(to + 2 * n * lanes, re[n]);
-      store<T>(to + (2 * n + 1) * lanes, im[n]);
-    }
+  for (int n = 0; n < Pairs; ++n) {
+    store<T>(to + 2 * n * lanes, re[n]);
+    store<T>(to + (2 * n + 1) * lanes, im[n]);
+  }
+}
+
+template <class T>
+void fourier_products(const ct::FourierProducts<T>& a) {
+  constexpr int pairs = ct::FourierProducts<T>::kPairs;
+  constexpr ct::index row = 2 * pairs * Simd<T>::lanes;
+  for (ct::index b = 0; b < a.blocks; ++b) {
+    Vec<T> re[pairs] = {}, im[pairs] = {};
+    add_products<false>(a, a.x + b * row, a.k + b * a.terms * row, row, re, im);
+    store_pairs(re, im, a.dst + b * row);
   }
 }
 
@@ -190,7 +206,6 @@ void fourier_gradient(const ct::FourierProducts<T>& a) {
   constexpr int lanes = Simd<T>::lanes, pairs = ct::FourierProducts<T>::kPairs;
   for (ct::index b = 0; b < a.blocks; ++b) {
     const ct::index block = b * 2 * pairs * lanes;
-    const T *x = a.x + block, *k = a.k + block;
     T* to = a.dst + block;
     Vec<T> re[pairs], im[pairs];
 #pragma GCC unroll 4
@@ -198,22 +213,8 @@ void fourier_gradient(const ct::FourierProducts<T>& a) {
       re[n] = a.add ? load(to + 2 * n * lanes) : Vec<T>{};
       im[n] = a.add ? load(to + (2 * n + 1) * lanes) : Vec<T>{};
     }
-    for (ct::index term = 0; term < a.terms; ++term, x += a.x_term, k += a.k_term) {
-#pragma GCC unroll 4
-      for (int n = 0; n < pairs; ++n) {
-        const Vec<T> xr = load(x + 2 * n * lanes), xi = load(x + (2 * n + 1) * lanes);
-        const Vec<T> kr = load(k + 2 * n * lanes), ki = load(k + (2 * n + 1) * lanes);
-        re[n] += xr * kr;
-        im[n] += xr * ki;
-        re[n] += xi * ki;
-        im[n] -= xi * kr;
-      }
-    }
-#pragma GCC unroll 4
-    for (int n = 0; n < pairs; ++n) {
-      store<T>(to + 2 * n * lanes, re[n]);
-      store<T>(to + (2 * n + 1) * lanes, im[n]);
-    }
+    add_products<true>(a, a.x + block, a.k + block, a.k_term, re, im);
+    store_pairs(re, im, to);
   }
 }
 
