@@ -24,12 +24,10 @@ constexpr index kMostTaps = 64, kMostOutputs = 8;
 constexpr index kLeastVectors = 8;
 
 template <class T>
-struct Run {
+struct Run : GradientRun<T> {
+  using Base = GradientRun<T>;
+  using Base::x, Base::table, Base::groups, Base::c_in, Base::c_out, Base::blocks, Base::items;
   static constexpr index kChannels = DotGradientTile<T>::kChannels;
-  View<const T> x, y;
-  const KernelTable<T>* table;
-  index groups, c_in, c_out;  // channels per group
-  Blocks blocks;
   // Outputs lie by slice (plane of y), channel, tap or phase of w, phase of h, line.
   bool joined;          // the lines of a box follow one another, and there is a plane per tap of w
   index planes, lines;  // taps or phases of w; lines of a phase of h
@@ -37,17 +35,11 @@ struct Run {
   index slices, elements;               // those that a box meets, and all they have
   index split_elements;                 // lines of y by the phases of w
   std::vector<index> y_places, places;  // per tap of a plane and output channel; the latter in the result
-  index tile, items, items_per_task;
+  index tile;
 
   Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes, index count,
       const Path& path)
-      : x(given_x),
-        y(given_y),
-        table(&kernels<T>(path)),
-        groups(count),
-        c_in(x.c / count),
-        c_out(y.c / count),
-        blocks(given_x.n, axes) {
+      : Base(given_x, given_y, axes, count, path) {
     cut_blocks();
   }
 

@@ -13,32 +13,23 @@ namespace {
 constexpr bool kPadded[kAxes] = {true, true, true};
 
 template <class T>
-struct Run {
-  View<const T> x, y;
-  const KernelTable<T>* table;
+struct Run : GradientRun<T> {
+  using Base = GradientRun<T>;
+  using Base::table, Base::c_in, Base::c_out;
   T* out;
   bool add;
-  index groups, c_in, c_out;  // channels per group
   index bundle;
   GroupLayout layout;
   std::vector<std::int32_t> order;
-  Blocks blocks;
   index taps, tile, tiles;  // of the kernel, of an item, items of a bundle
   index x_elements, y_elements, line_elements;
-  index items, items_per_task;
 
   Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes, index count,
       const Path& path)
-      : x(given_x),
-        y(given_y),
-        table(&kernels<T>(path)),
-        groups(count),
-        c_in(x.c / count),
-        c_out(y.c / count),
+      : Base(given_x, given_y, axes, count, path),
         bundle(bundle_of(table->lanes, c_out, count)),
         layout(table->lanes, bundle, c_in),
-        order(layout.template order<T>(table->lanes, c_out)),
-        blocks(given_x.n, axes) {}
+        order(layout.template order<T>(table->lanes, c_out)) {}
 
   index tap_sums() const { return layout.part * table->lanes; }
   index part_sums() const { return taps * tap_sums(); }

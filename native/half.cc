@@ -289,7 +289,7 @@ std::string HalfMethod::explain(const HalfCall& call) const {
 
 namespace {
 
-struct GradientRun {
+struct BandedGradient {
   View<const half> x, y;
   const Axis* axes;
   index groups;
@@ -306,7 +306,7 @@ struct GradientRun {
 constexpr bool kNoPadding[kAxes] = {false, false, false};
 
 void add_band(void* context, index band) {
-  GradientRun& r = *static_cast<GradientRun*>(context);
+  BandedGradient& r = *static_cast<BandedGradient*>(context);
   if (r.stopped) return;
   const Box of_x = r.bands.box(band), of_y = r.bands.reached(of_x, kNoPadding);
   if (of_y.positions() == 0) return;
@@ -344,7 +344,7 @@ bool kernel_gradient(const View<const half>& x, const View<const half>& y, half*
                      ShouldStop should_stop, Algorithm algorithm) {
   index weights = y.c / groups * x.c;
   for (const Axis& a : axes) weights *= a.k;
-  GradientRun run{
+  BandedGradient run{
       x,        y, axes, groups, type, path, threads, should_stop, Blocks(x.n, axes), Buffer<float>(weights),
       algorithm};
   // Every band passes over all sums once more.

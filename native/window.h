@@ -210,4 +210,24 @@ bool run_items(const Run& run, int threads, ShouldStop should_stop) {
   return parallel_for(ceil_div(run.items, run.items_per_task), threads, body, should_stop);
 }
 
+// What the kernel gradients work on, and the items that their tasks share out.
+template <class T>
+struct GradientRun {
+  View<const T> x, y;
+  const KernelTable<T>* table;
+  index groups, c_in, c_out;  // channels per group
+  Blocks blocks;
+  index items, items_per_task;
+
+  GradientRun(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes, index count,
+              const Path& path)
+      : x(given_x),
+        y(given_y),
+        table(&kernels<T>(path)),
+        groups(count),
+        c_in(x.c / count),
+        c_out(y.c / count),
+        blocks(given_x.n, axes) {}
+};
+
 }  // namespace ct

@@ -95,30 +95,23 @@ struct Line {
 };
 
 template <class T>
-struct Run {
-  View<const T> x, y;
-  const KernelTable<T>* table;
-  index groups, c_in, c_out;  // channels per group
-  std::vector<Line> lines;    // of the axes
-  Blocks blocks;
-  index boxes_per_round;  // which are restored together
+struct Run : GradientRun<T> {
+  using Base = GradientRun<T>;
+  using Base::x, Base::y, Base::table, Base::c_out;
+  std::vector<Line> lines;  // of the axes
+  index boxes_per_round;    // which are restored together
   index in_chunk, in_chunks, out_chunk, out_chunks;
   index in_pitch, out_pitch;  // of windows and points
   index points, sums;         // of a tile; of an item per pair of channels
   index all_tiles, tiles;     // of all images, and of the largest box
   index window;               // elements of the copy of one side at a time
-  index items, items_per_task = 1;
   double cost;
 
-  Run(const View<const T>& given_x, const View<const T>& given_y, index count, const Path& path,
-      const Axis* axes)
-      : x(given_x),
-        y(given_y),
-        table(&kernels<T>(path)),
-        groups(count),
-        c_in(x.c / count),
-        c_out(y.c / count),
-        blocks(given_x.n, axes) {}
+  Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes, index count,
+      const Path& path)
+      : Base(given_x, given_y, axes, count, path) {
+    this->items_per_task = 1;
+  }
 
   index rounded(index channels) const { return ceil_div(channels, table->lanes) * table->lanes; }
   index sum_elements() const { return sums * out_chunk * rounded(in_chunk); }
@@ -561,7 +554,7 @@ template <class T>
 std::optional<bool> winograd_kernel_gradient(const View<const T>& x, const View<const T>& y, T* out,
                                              const Axis (&axes)[kAxes], index groups, const Path& path,
                                              int threads, ShouldStop should_stop, bool add, bool forced) {
-  Run<T> r(x, y, groups, path, axes);
+  Run<T> r(x, y, axes, groups, path);
   if (!choose(r, forced)) return std::nullopt;
   const index rounds = ceil_div(r.blocks.count(), r.boxes_per_round);
   const Slices<T> slices(out, add, r.kernel_elements(), r.arrays(), rounds);
