@@ -689,8 +689,7 @@ struct ChannelMethod<T>::Task {
     if (begin >= end) return;
     const index count = (lines.end - lines.begin) * (end - begin);
     T* const to = destination(place(plan.axis[0], pd, jd), lines.begin) + begin;
-    // The planes that a transpose writes at once; few positions leave all together.
-    const index strip = count < table.lanes ? width : std::min<index>(table.strip, width);
+    const index strip = strip_of(table, count, width);
     tile.dst_strip = strip < width ? count * strip : 0;
     // Lines that no tap reaches hold the bias alone, unless they go around the caches with the others.
     blank.assign(std::size_t(lines.end - lines.begin), false);

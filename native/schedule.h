@@ -239,6 +239,12 @@ index spread(index channels) {
   return channels * index(sizeof(T)) % 1024 == 0 ? channels + 64 / index(sizeof(T)) : channels;
 }
 
+// The channels of results that a transpose makes planes of at once; few positions leave all together.
+template <class T>
+index strip_of(const KernelTable<T>& table, index positions, index channels) {
+  return positions < table.lanes ? channels : std::min<index>(table.strip, channels);
+}
+
 // Balanced tiles: 16 positions by at most 14 are 8 + 8, not 14 + 2.
 inline index tile_size(index count, index largest) { return ceil_div(count, ceil_div(count, largest)); }
 

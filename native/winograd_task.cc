@@ -394,8 +394,7 @@ bool Winograd<T>::Task::aim(index number, index set, const std::vector<int>& alo
   to_stride_w_ = dst.stride[2];
   to_strip_ = 0;
   if (plan_.planar) {
-    // The planes that a transpose writes at once; short lines leave all together.
-    strip_ = o_end_ - o_begin_ < table_.lanes ? width : std::min<index>(table_.strip, width);
+    strip_ = strip_of(table_, o_end_ - o_begin_, width);
     if (strip_ < width) to_strip_ = (o_end_ - o_begin_) * strip_;
     to_stride_w_ = strip_;
     to_step_[2] = axis[2].dst_step * strip_;
