@@ -717,11 +717,12 @@ const WinogradForm& row_form(const Shape& shape) {
   const double again = shape.k[0] > shape.s[0] ? 2 : 1;  // how often neighbouring blocks read a plane
   const index most = ceil_div(shape.k[1], shape.s[1]);
   double least = kFormWorth * taps * lines * rows * double(shape.k[1]) / double(shape.s[1]);
+  const double line = taps * lines * rows + again * lines * kFormInput + rows * kFormOutput;  // of points
   for (const WinogradForm& form : kWinogradForms) {
     if (form.points == 1 || form.taps != most || (form.rough > 0 && lines < kFewProducts)) continue;
-    const double cost = taps * lines * rows + again * lines * kFormInput + rows * kFormOutput;
-    if (cost * form.points / form.outputs >= least) continue;
-    least = cost * form.points / form.outputs;
+    const double cost = line * form.points / form.outputs;
+    if (cost >= least) continue;
+    least = cost;
     best = &form;
   }
   return *best;
