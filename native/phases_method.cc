@@ -6,7 +6,6 @@
 // A crop that is no multiple of the stride leaves parts of such runs at the ends of a row. They are computed
 // in scratch memory, box by box; so is everything where the destinations of a row are not one run.
 #include <algorithm>
-#include <cstring>
 
 #include "method.h"
 #include "schedule.h"

@@ -292,8 +292,6 @@ def conv_transpose_kernel_gradient(
     Notes
     -----
     ``w[t] = sum over n, i of y[n, i * s + t * d - lo] * x[n, i]`` for every pair of channels.
-    Gradients to large kernels are products of Fourier spectra where that is faster: an infinity or
-    NaN then reaches all taps of its channels.
 
     Examples
     --------
