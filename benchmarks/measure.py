@@ -28,7 +28,7 @@ LAGGING = 8.0
 """A rival whose second call takes this many times the fastest one's is not called again."""
 PATIENCE = 120.0
 """Seconds after which a program that does not answer is given up for this problem."""
-REST = 0.01
+REST = 0.02
 """Seconds between turns: thread pools that spin after their work fall asleep meanwhile."""
 
 
@@ -171,7 +171,7 @@ def one_problem(
             if "warm" in results[key] and not results[key]["wrong"]:
                 live[key] = (worker, layout)
             time.sleep(REST)
-    _turns(live, results, rounds, seconds)
+    _turns(live, results, rounds, seconds, problem.name)
     for worker in workers.values():
         _asked(worker, do="drop")
     return results
@@ -186,7 +186,11 @@ def _asked(worker: Process, **request: Any) -> dict[str, Any]:
 
 
 def _turns(
-    live: dict[str, tuple[Process, str]], results: dict[str, dict[str, Any]], rounds: int, seconds: float
+    live: dict[str, tuple[Process, str]],
+    results: dict[str, dict[str, Any]],
+    rounds: int,
+    seconds: float,
+    seed: str,
 ) -> None:
     fastest = min((results[key]["warm"] for key in live), default=0.0)
     for key in list(live):
@@ -198,7 +202,8 @@ def _turns(
     for turn in range(rounds):
         # Another order each time: a virtual machine's processors move, for tenths of a second, between cores
         # with and without a common cache, often when they have idled, and the next in turn pays for it.
-        for key in random.Random(turn).sample(list(live), len(live)):
+        # Another one for each problem too, or who follows whom would be the same in all of them.
+        for key in random.Random(f"{seed} {turn}").sample(list(live), len(live)):
             answer = _asked(live[key][0], do="time", key=key, seconds=seconds)
             if isinstance(answer, list):
                 series[key].append(answer)

@@ -29,6 +29,8 @@ TOLERANCE = 1e-3
 sums, and lets pass every order of summation and every fast algorithm in float32."""
 
 
+STRETCH = 4.0
+"""How much longer a turn may get so that its first call need not count."""
 PATIENT = 1.0
 """Seconds of a first call from which on a second one is not made: such a program is far behind."""
 
@@ -102,12 +104,15 @@ class Worker:
         }
 
     def time(self, key: str, seconds: float) -> list[float]:
-        """Times of calls, in seconds; the first of a longer series warms up and does not count."""
+        """Times of calls, in seconds; the first of a longer series warms up and does not count.
+
+        Calls that fill the time alone are made three times, unless that takes ``STRETCH`` times as long.
+        """
         call, upcoming, operation, bound = self.calls[key]
         now = time.perf_counter
         times: list[float] = []
         spent = 0.0
-        while spent < seconds or not times:
+        while spent < seconds or not times or (len(times) < 3 and spent < STRETCH * seconds):
             p = next(upcoming)
             if p.changing:
                 bound = bind(call, p, operation)
