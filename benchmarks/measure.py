@@ -13,7 +13,6 @@ import select
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -28,9 +27,6 @@ LAGGING = 8.0
 """A rival whose second call takes this many times the fastest one's is not called again."""
 PATIENCE = 120.0
 """Seconds after which a program that does not answer is given up for this problem."""
-REST = 0.02
-"""Seconds between turns: thread pools that spin after their work fall asleep meanwhile."""
-
 
 SLOW = 1.0
 """Seconds of a call from which on it is not repeated for the sake of memory."""
@@ -170,7 +166,6 @@ def one_problem(
             )
             if "warm" in results[key] and not results[key]["wrong"]:
                 live[key] = (worker, layout)
-            time.sleep(REST)
     _turns(live, results, rounds, seconds, problem.name)
     for worker in workers.values():
         _asked(worker, do="drop")
@@ -207,7 +202,6 @@ def _turns(
             answer = _asked(live[key][0], do="time", key=key, seconds=seconds)
             if isinstance(answer, list):
                 series[key].append(answer)
-            time.sleep(REST)
     for key, rows in series.items():
         if rows:
             results[key] |= {

@@ -31,6 +31,8 @@ sums, and lets pass every order of summation and every fast algorithm in float32
 
 STRETCH = 4.0
 """How much longer a turn may get so that its first call need not count."""
+REST, MOST_RESTS = 0.01, 100
+"""Seconds that a program must have rested before the next one works, and how often it is given them."""
 PATIENT = 1.0
 """Seconds of a first call from which on a second one is not made: such a program is far behind."""
 
@@ -55,6 +57,18 @@ def status(field: str) -> int:
     """A memory figure of this process in bytes."""
     line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith(field))
     return int(line.split()[1]) * 1024
+
+
+def fall_asleep() -> None:
+    """Wait until no thread of this process works.
+
+    Some pools spin for a while after a call, on processors that the next program needs.
+    """
+    for _ in range(MOST_RESTS):
+        before = time.process_time()
+        time.sleep(REST)
+        if time.process_time() - before < REST / 10:
+            return
 
 
 def settle_memory() -> None:
@@ -165,7 +179,9 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer(ok=getattr(worker, request.pop("do"))(**request))
+            content = getattr(worker, request.pop("do"))(**request)
+            fall_asleep()
+            answer(ok=content)
         except Unsupported as reason:
             answer(unsupported=str(reason))
         except Exception as error:
