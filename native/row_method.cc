@@ -34,7 +34,7 @@ struct BufferSize {
 };
 constexpr BufferSize kManyChannels = {32, 12}, kFewChannels = {96, 24};
 // Small arrays get a smaller buffer, as long as that is hardly slower.
-constexpr index kFewestVectors = 9, kSmallBuffer = 32 << 10;
+constexpr index kFewestVectors = 9, kFewestOfPoints = 3, kSmallBuffer = 32 << 10;
 // Vectors that a tile passes over where there is no buffer, whole lines if there are several.
 constexpr index kInPlace = 24;
 // Bytes of a line that are worth a way around the caches where its ends share theirs with others.
@@ -195,8 +195,8 @@ RowMethod<T>::RowMethod(const Shape& shape, const T* kernel, const Path& path)
   std::vector<std::pair<index, index>> pairs;
   for (index d = 0; d < dst_step_[0]; ++d)
     for (index h = 0; h < dst_step_[1]; ++h) pairs.emplace_back(d, h);
-  if (per_channel * (shape.channels_first ? 1 : channels) <= buffer_.rows) {
-    const index run = std::max<index>(1, buffer_.rows / per_channel);
+  if (per_channel * form_.points * (shape.channels_first ? 1 : channels) <= buffer_.rows) {
+    const index run = std::max<index>(1, buffer_.rows / (per_channel * form_.points));
     for (index c = 0; c < channels; c += run) add_unit(pairs, c, std::min(run, channels - c));
   } else {
     // Channels last, a unit holds all channels where it can: its lines are then one run of memory.
@@ -395,7 +395,8 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   const index rows = most_rows_ * form_.points;
   const index most = std::clamp(buffer_.vectors * std::max(buffer_.rows, most_rows_) / rows, kFewestVectors,
                                 buffer_.vectors);
-  s.buffer_vectors = std::clamp(left / (rows * lanes), std::min(kFewestVectors, most), most);
+  const index fewest_vectors = filtered() ? kFewestOfPoints : kFewestVectors;
+  s.buffer_vectors = std::clamp(left / (rows * lanes), std::min(fewest_vectors, most), most);
   // Before there are rows, the buffer holds the lines that a plane of a form is made of.
   s.buffer_elements = s.in_place ? 0 : rows * s.buffer_vectors * lanes;
   if (filtered())
