@@ -31,5 +31,6 @@ void Buffer<T>::Free::operator()(T* p) const {
 
 template class Buffer<float>;
 template class Buffer<double>;
+template class Buffer<std::uint16_t>;
 
 }  // namespace ct

@@ -511,12 +511,14 @@ struct ChannelMethod<T>::Task {
       open_panel(packing.panels[std::size_t(pn)]);
       const std::vector<Phase>& lines_of = plan.axis[1].phases;
       const std::size_t together = plan.joins ? lines_of.size() : 1;
-      for (const Phase& pd : plan.axis[0].phases)
+      for (const Phase& pd : plan.axis[0].phases) {
+        take_bias(pd);
         for (std::size_t n = 0; n < lines_of.size(); n += together)
           if (plan.planar)
             planar_lines(pd, &lines_of[n], together);
           else
             for (const Phase& pw : plan.axis[2].phases) lines(pd, lines_of[n], pw);
+      }
     }
   }
 
@@ -598,14 +600,18 @@ struct ChannelMethod<T>::Task {
     largest = table.max_positions[panel->vectors - 1];
     slice = channels * width;
     origin = 0;
-    const T* from = call.bias ? call.bias + group * packing.dst_channels + panel->first : nullptr;
-    for (index c = 0; c < width; ++c) bias[c] = from && c < panel->columns ? from[c] : T(0);
     // Planar destinations pass through a buffer of whole panels.
     tile.columns = plan.planar ? width : panel->columns;
     tile.dst_stride_c = plan.planar ? 1 : call.dst.stride_c;
     tile.streams =
         plan.streams && !plan.planar && panel->columns == width && width * index(sizeof(T)) % 64 == 0;
     if (!plan.packs) tile.weights = self.weights_.data() + group * packing.group_weights + panel->weights;
+  }
+
+  void take_bias(const Phase& pd) {
+    const T* from = nullptr;
+    if (call.bias) from = call.bias + group * packing.dst_channels + panel->first + pd.dst0 * call.bias_step;
+    for (index c = 0; c < width; ++c) bias[c] = from && c < panel->columns ? from[c] : T(0);
   }
 
   // The first destination of the panel on a line.

@@ -32,7 +32,9 @@ bool projection_pays(const Shape& shape) {
 bool phases_pay(const Shape& shape, index lanes) {
   const bool divides = shape.d[2] == 1 && shape.s[2] > 1 && shape.k[2] % shape.s[2] == 0;
   const index wide = shape.s[2] * shape.dst_channels();
-  return divides && !shape.channels_first && shape.groups == 1 && wide % lanes == 0 && wide >= 2 * lanes;
+  if (!divides || shape.groups > 1) return false;
+  if (shape.channels_first) return shape.k[0] == 1 && shape.s[0] == 1 && shape.s[2] % lanes == 0;
+  return wide % lanes == 0 && wide >= 2 * lanes;
 }
 
 // Vectors along the channels transpose planes twice, which short sums do not pay for, if all phases share

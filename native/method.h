@@ -41,6 +41,7 @@ struct Call {
   const T* bias;  // null, or one number per destination channel
   int threads;    // 0: the default
   ShouldStop should_stop;
+  index bias_step = 0;  // to the numbers of the next phase along d, for the channel method alone
 };
 
 template <class T>
@@ -104,7 +105,7 @@ template <class T>
 std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
                                                Use use);
 // The same for phases along w as channels, where the stride divides the kernel; no groups, no dilation along
-// w.
+// w. Channels first, that takes the place of d.
 template <class T>
 std::unique_ptr<Method<T>> make_phases_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
                                               Use use);

@@ -1,7 +1,9 @@
-// Phases along w as channels, channels last. Where the stride s divides the kernel, tap s * t + p of the last
+// Phases along w as channels. Where the stride s divides the kernel, tap s * t + p of the last
 // axis gives destination s * q + p from source q - t: the taps of neighbouring phases lie next to each other
 // in the kernel as their destinations do in a row. Seen as s times as many channels, both are those of a
-// kernel of k / s taps and unit stride, and not a number moves.
+// kernel of k / s taps and unit stride, and channels last not a number moves. Channels first, planes are to
+// such an image what its destinations along d are, one for each tap of as many and a stride that long: only
+// the kernel is put in that order.
 //
 // A crop that is no multiple of the stride leaves parts of such runs at the ends of a row. They are computed
 // in scratch memory, box by box; so is everything where the destinations of a row are not one run.
@@ -19,13 +21,22 @@ template <class T>
 class PhasesMethod final : public Method<T> {
  public:
   PhasesMethod(const Shape& shape, const Weights<T>& kernel, const Path& path, Use use)
-      : phases_(shape.s[2]), wide_(make_channel_method(widen(shape), kernel, path, use)) {}
+      : phases_(shape.s[2]), first_(shape.channels_first) {
+    Weights<T> given = kernel;
+    Buffer<T> planes(first_ && kernel.data ? shape.taps() * shape.c_out * shape.c_in : 0);
+    Buffer<std::uint16_t> halves(first_ && kernel.halves ? shape.taps() * shape.c_out * shape.c_in : 0);
+    if (first_ && kernel.halves) given.halves = by_planes(shape, kernel.halves, halves.data());
+    if (first_ && kernel.data) given.data = by_planes(shape, kernel.data, planes.data());
+    wide_ = make_channel_method(widen(shape), given, path, first_ ? Use::kept : use);
+  }
 
-  bool run(const Call<T>& call) const override {
+  bool run(const Call<T>& given) const override {
+    const Seen seen(*this, given);
+    const Call<T>& call = seen.call;
     const Schedule plan = schedule(call);
-    std::vector<T> bias;
-    for (index p = 0; call.bias && p < phases_; ++p)
-      bias.insert(bias.end(), call.bias, call.bias + call.dst.c);
+    std::vector<T> bias;  // of (phase, channel), or the other way round where planes are apart
+    for (index n = 0; call.bias && n < phases_ * given.dst.c; ++n)
+      bias.push_back(call.bias[first_ ? n / phases_ : n % given.dst.c]);
     const T* const repeated = call.bias ? bias.data() : nullptr;
     if (plan.begin < plan.end) {
       const Part whole(*this, call, repeated, plan);
@@ -35,7 +46,9 @@ class PhasesMethod final : public Method<T> {
     return parallel_for(plan.tasks, call.threads, body, call.should_stop);
   }
 
-  index workspace_bytes(const Call<T>& call) const override {
+  index workspace_bytes(const Call<T>& given) const override {
+    const Seen seen(*this, given);
+    const Call<T>& call = seen.call;
     const Schedule plan = schedule(call);
     index bytes = 0;
     if (plan.begin < plan.end) bytes = wide_->workspace_bytes(Part(*this, call, nullptr, plan).call);
@@ -44,10 +57,12 @@ class PhasesMethod final : public Method<T> {
       const index each = plan.elements * index(sizeof(T)) + wide_->workspace_bytes(box.call);
       bytes = std::max(bytes, workers(call.threads, plan.tasks) * each);
     }
-    return bytes + (call.bias ? phases_ * call.dst.c * index(sizeof(T)) : 0);
+    return bytes + (call.bias ? phases_ * given.dst.c * index(sizeof(T)) : 0);
   }
 
-  std::string explain(const Call<T>& call) const override {
+  std::string explain(const Call<T>& given) const override {
+    const Seen seen(*this, given);
+    const Call<T>& call = seen.call;
     const Schedule plan = schedule(call);
     const std::string ends =
         plan.tasks > 0 ? ", the rest of the rows in " + std::to_string(plan.tasks) + " boxes" : "";
@@ -67,11 +82,41 @@ class PhasesMethod final : public Method<T> {
     index elements, tasks;
   };
 
+  // The call with its planes, if they come first, along d.
+  struct Seen {
+    Axis axes[kAxes];
+    Call<T> call;
+
+    Seen(const PhasesMethod& self, const Call<T>& given)
+        : axes{given.axes[0], given.axes[1], given.axes[2]},
+          call{given.src, given.dst, axes, given.bias, given.threads, given.should_stop} {
+      if (!self.first_) return;
+      const index planes = given.dst.c;
+      axes[0] = {1, planes, planes, 1, 0, planes};
+      call.dst.size[0] = planes;
+      call.dst.stride[0] = given.dst.stride_c;
+      call.dst.c = call.dst.stride_c = 1;
+      call.bias_step = self.phases_;
+    }
+    Seen(const Seen&) = delete;  // the call refers to the axes
+  };
+
   static Shape widen(Shape shape) {
-    shape.c_out *= shape.s[2];
+    if (shape.channels_first) shape.k[0] = shape.s[0] = shape.c_out;
+    shape.c_out = shape.s[2] * (shape.channels_first ? 1 : shape.c_out);
     shape.k[2] /= shape.s[2];
     shape.s[2] = 1;
     return shape;
+  }
+
+  // From (tap, channel, input) to (channel, tap, input).
+  template <class U>
+  static const U* by_planes(const Shape& shape, const U* kernel, U* to) {
+    for (index c = 0; c < shape.c_out; ++c)
+      for (index tap = 0; tap < shape.taps(); ++tap)
+        std::copy_n(kernel + (tap * shape.c_out + c) * shape.c_in, shape.c_in,
+                    to + (c * shape.taps() + tap) * shape.c_in);
+    return to;
   }
 
   Schedule schedule(const Call<T>& call) const {
@@ -106,7 +151,7 @@ class PhasesMethod final : public Method<T> {
 
     Part(const PhasesMethod& self, const Call<T>& whole, const T* bias, const Range& columns)
         : axes{whole.axes[0], whole.axes[1], whole.axes[2]},
-          call{whole.src, whole.dst, axes, bias, whole.threads, whole.should_stop} {
+          call{whole.src, whole.dst, axes, bias, whole.threads, whole.should_stop, whole.bias_step} {
       Axis& w = axes[2];
       const index phases = self.phases_;
       call.dst.data += (columns.begin * phases - w.lo) * call.dst.stride[2];
@@ -123,6 +168,7 @@ class PhasesMethod final : public Method<T> {
       call.should_stop = nullptr;
       call.src.n = call.dst.n = 1;
       call.src.data += image * call.src.stride_n;
+      if (bias) call.bias += d * call.bias_step;
       const index first[] = {d, row}, count[] = {1, std::min(rows, whole.dst.size[1] - row)};
       for (int a = 0; a < 2; ++a) {
         axes[a].lo += first[a];
@@ -160,6 +206,7 @@ class PhasesMethod final : public Method<T> {
   }
 
   index phases_;
+  bool first_;  // the planes of channels come first
   std::unique_ptr<Method<T>> wide_;
 };
 

@@ -369,8 +369,8 @@ bool Winograd<T>::Task::aim(index number, index set, const std::vector<int>& alo
   const Panel& panel = p_.panels[std::size_t(number)];
   const index width = panel.vectors * table_.lanes;
   const index channel = group_ * p_.dst_channels + panel.first;
-  for (index c = 0; c < width; ++c)
-    bias_[c] = call_.bias && c < panel.columns ? call_.bias[channel + c] : T(0);
+  const index bias = channel + strand[0]->dst0 * call_.bias_step;
+  for (index c = 0; c < width; ++c) bias_[c] = call_.bias && c < panel.columns ? call_.bias[bias + c] : T(0);
   const View<T>& dst = call_.dst;
   const auto& axis = plan_.axis;
   o_begin_ = INT64_MAX;

@@ -18,6 +18,7 @@ CASES = [
     ((1, 29, 31, 2), (8, 12, 12, 2), (3, 4), 1),
 ]
 PADDINGS = ["valid", "same", "whole", "uneven"]
+PLANES = [CASES[1], ((2, 5, 9, 3), (6, 32, 5, 3), (3, 16), 1), ((1, 1, 1, 2), (48, 96, 3, 2), 48, 1)]
 
 
 def made(case, padding, dtype="float32", **options):
@@ -64,6 +65,32 @@ def test_one_call_and_auto_keep_the_bits_on_all_threads(path, case, padding):
         assert plan(x, threads=threads).tobytes() == got.tobytes()
     for n in range(len(x)):
         assert plan(x[n : n + 1]).tobytes() == got[n : n + 1].tobytes()
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd", "auto"])
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("case", PLANES)
+def test_planes_have_phases_too(path, case, padding, algorithm):
+    plan, x, want = made(case, padding, algorithm=algorithm, data_format="channels_first")
+    x, want = (np.ascontiguousarray(np.moveaxis(a, -1, 1)) for a in (x, want))
+    if algorithm != "winograd":
+        assert "phases along w as channels" in plan.explain(x.shape)
+    if algorithm == "direct":
+        check_on_threads(plan, x, want)
+    np.testing.assert_allclose(plan(x), want, rtol=0, atol=1e-5 * np.abs(want).max())
+    for threads in (1, 2, 5):
+        assert plan(x, threads=threads).tobytes() == plan(x).tobytes()
+    gaps = np.full((*want.shape[:-1], want.shape[-1] + 3), np.nan, want.dtype)
+    inside = gaps[..., 2:-1]
+    assert plan(x, out=inside).tobytes() == plan(x).tobytes()
+    assert np.isnan(gaps).sum() == gaps.size - want.size  # nothing beside it was touched
+
+
+def test_planes_of_halves_keep_their_order(path):
+    case = ((2, 5, 9, 3), (6, 32, 5, 3), (3, 16), 1)
+    plan, x, want = made(case, "same", "float16", data_format="channels_first", algorithm="direct")
+    got = plan(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+    np.testing.assert_array_equal(got, np.moveaxis(want, -1, 1))
 
 
 def test_the_reason_is_told():
