@@ -168,13 +168,14 @@ struct RowTile {
   index channels;
   index taps;
   const index* src_offset;
-  const index* weight_offset;
-  const T* weights;  // packed: (tap, channel, m)
+  const T* weights;  // packed: (channel, tap, m)
   const T* bias;     // m numbers
   T* dst;            // (m, positions), contiguous rows of dst_stride
   index dst_stride;
-  index rest = 0;        // positions of the last vector to store, 0: all
-  bool streams = false;  // whole vectors, aligned, around the caches
+  index rest = 0;            // positions of the last vector to store, 0: all
+  bool streams = false;      // whole vectors, aligned, around the caches
+  const T* ahead = nullptr;  // as many vectors as this tile has, per channel, that will be wanted soon
+  index ahead_stride = 0;
 };
 
 // One tap of one axis: which slice of the kernel, and where it reads relative to q.

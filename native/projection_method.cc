@@ -8,12 +8,16 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ahead.h"
 #include "method.h"
 #include "schedule.h"
 #include "store_line.h"
 
 namespace ct {
 namespace {
+
+constexpr index kChunk =
+    14;  // vectors of positions that are copied or transposed at once: whole tiles of them
 
 template <class T>
 class ProjectionMethod final : public TaskMethod<T, ProjectionMethod<T>> {
@@ -97,7 +101,8 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
   s.open(shape_.kind, call.axes, classes_);
   const index lanes = table_.lanes, rows = along_rows_ ? padded_ : rows_;
   const View<const T>& src = call.src;
-  s.chunk = 14 * lanes;
+  const index tile = along_rows_ ? 1 : table_.row_vectors[tile_rows_[0] - 1];
+  s.chunk = kChunk / tile * tile * lanes;
   s.front = ceil_div(reach_[2], lanes) * lanes;
   const auto measure = [&] {
     for (int a = 0; a < kAxes; ++a)
@@ -214,10 +219,16 @@ struct ProjectionMethod<T>::Task {
       tile.src = from + p * tile.src_stride;
       tile.dst = products + p * self.padded_;
       tile.weights = self.weights_.data() + group * self.group_weights_;
+      // Kernels fetch the source of the next tile, which follows this one's.
+      tile.ahead = reinterpret_cast<const char*>(tile.src + size * tile.src_stride);
+      tile.ahead_bytes =
+          ceil_div(size * tile.src_stride * index(sizeof(T)) * tile.kAheadChannels, channels * Ahead::kLine) *
+          Ahead::kLine;
       for (const index rows : self.tile_rows_) {
         const int vectors = rows > table.lanes ? 2 : 1;
         tile.columns = vectors * table.lanes;
         table.channel[vectors - 1][std::min(size, count - p) - 1](tile);
+        tile.ahead_bytes = 0;
         tile.weights += channels * tile.columns;
         tile.dst += tile.columns;
       }
@@ -235,9 +246,10 @@ struct ProjectionMethod<T>::Task {
     const index pitch = vectors * lanes;
     // Read in place where planes spread over the cache and whole vectors are there.
     if (src.stride[2] == 1 && count % lanes == 0 && src.stride_c * index(sizeof(T)) % 2048 != 0) {
-      multiply(from, src.stride_c, vectors, to);
+      multiply(from, src.stride_c, vectors, to, from + tile_vectors(vectors) * lanes, src.stride_c);
       return;
     }
+    const T* const next = from + count * src.stride[2];
     if (src.stride_c == 1) {
       table.transpose(from, src.stride[2], count, channels, source, pitch);
       for (index c = 0; c < channels; ++c)
@@ -249,10 +261,17 @@ struct ProjectionMethod<T>::Task {
         for (index j = 0; j < pitch; ++j)
           source[c * pitch + j] = j < count ? from[j * src.stride[2] + c * src.stride_c] : T(0);
     }
-    multiply(source, pitch, vectors, to);
+    // Rows of channels follow each other, as if each channel had a part of them.
+    multiply(source, pitch, vectors, to, next, src.stride_c == 1 ? pitch : src.stride_c);
   }
 
-  void multiply(const T* from, index stride_c, index vectors, T* to) {
+  // Vectors of a tile.
+  index tile_vectors(index vectors) const {
+    return tile_size(vectors, self.table_.row_vectors[self.tile_rows_[0] - 1]);
+  }
+
+  // `ahead`: where channels of what is wanted next are, so many numbers apart.
+  void multiply(const T* from, index stride_c, index vectors, T* to, const T* ahead, index ahead_stride) {
     const KernelTable<T>& table = self.table_;
     const index channels = self.shape_.src_channels(), zero = 0, lanes = table.lanes;
     RowTile<T> tile;
@@ -260,17 +279,19 @@ struct ProjectionMethod<T>::Task {
     tile.channels = channels;
     tile.taps = 1;
     tile.src_offset = &zero;
-    tile.weight_offset = nullptr;
     tile.bias = self.no_bias_.data();
     tile.dst_stride = plan.pitch;
-    const index size = tile_size(vectors, table.row_vectors[self.tile_rows_[0] - 1]);
+    tile.ahead_stride = ahead_stride;
+    const index size = tile_vectors(vectors);
     for (index v = 0; v < vectors; v += size) {
       const index some = std::min(size, vectors - v);
+      tile.ahead = ahead + v * lanes;
       tile.src = from + v * lanes;
       tile.dst = to + v * lanes;
       tile.weights = self.weights_.data() + group * self.group_weights_;
       for (const index rows : self.tile_rows_) {
         table.row[rows - 1][some - 1](tile);
+        tile.ahead = nullptr;
         tile.weights += channels * rows;
         tile.dst += rows * plan.pitch;
       }

@@ -659,7 +659,6 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   tile.src_stride_c = planes_ * plan.plane;
   tile.channels = channels;
   tile.dst_stride = plan.in_place ? call.dst.stride_c : plan.buffer_vectors * lanes;
-  tile.weight_offset = nullptr;
 
   // All lines of a plane are one run of positions, or those of a point; or, where kernels write the
   // destinations, each is one of its own, and a tile passes over several of them.

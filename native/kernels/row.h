@@ -22,8 +22,13 @@ void row_kernel(const ct::RowTile<T>& a) {
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) acc[m][v] = splat(a.bias[m]);
   const T* w = a.weights;
-  const T* plane = a.src;
+  const T *plane = a.src, *ahead = a.ahead;
   for (ct::index c = 0; c < a.channels; ++c, plane += a.src_stride_c) {
+    if (ahead) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) __builtin_prefetch(ahead + v * lanes, 0, 2);
+      ahead += a.ahead_stride;
+    }
     for (ct::index t = 0; t < a.taps; ++t, w += M) {
       const T* x = plane + a.src_offset[t];
       if (M < V) {
