@@ -243,7 +243,8 @@ struct DepthwiseRun {
   DepthwiseAxis w;
   DepthwiseAxis h;  // for kernels of whole planes: a line is a plane then, its rows are planes too
   index channel_begin, channel_end, channels;
-  bool streams;  // destinations go around the caches
+  bool streams;     // destinations go around the caches
+  index below = 0;  // from a source row to the one in its place on the next line, where that is to be fetched
 };
 
 // A plane of the inputs and one of the outputs, whose products are summed by tap; axes as of the adjoint,

@@ -200,6 +200,9 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.run.streams = shape_.channels_first ? square_ && worth_streaming(call.dst, table_.lanes * phases, 8)
                                         : worth_streaming(call.dst, shape_.groups, 12);
 
+  const bool far = elements_of(call.src) * index(sizeof(T)) > 4 * l2_bytes();
+  s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
+
   // What a task may be a part of: lines, or the rows of a single plane.
   s.cut_rows = square_ && s.lines.size() == 1;
   const index lines = s.cut_rows ? s.run.h.end - s.run.h.begin : index(s.lines.size());

@@ -44,6 +44,11 @@ inline void depthwise_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine
 #pragma GCC unroll 40
         for (int j = columns; j < columns + M * step; ++j) __builtin_prefetch(x + j * a.w.src_stride, 0, 2);
       }
+      // The next line reads as many new rows as the stride is long.
+      if (!Forward && a.below > 0 && n >= line.count - S) {
+#pragma GCC unroll 40
+        for (int j = 0; j < M * step; ++j) __builtin_prefetch(x + a.below + j * a.w.src_stride, 0, 2);
+      }
       Vec<T> source[columns];
 #pragma GCC unroll 40
       for (int j = 0; j < columns; ++j) {
