@@ -149,6 +149,43 @@ class Job {
 
 thread_local bool inside_task = false;
 
+// The processor of the calling thread, or -1.
+int this_cpu() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// A thread of the pool. All but `cpu` is for who holds the mutex of the pool.
+struct Worker {
+  std::thread thread;
+  std::atomic<int> cpu{-1};  // where it was seen last
+  bool asleep = false;       // waits to be woken
+#if defined(__linux__)
+  cpu_set_t usual;
+  bool moved = false;  // kept from some processors until it wakes
+
+  // Keeps the thread from processors that others of the same job are on, if it may run on any other.
+  void keep_from(const cpu_set_t& taken) {
+    const pthread_t handle = thread.native_handle();
+    if (!moved && pthread_getaffinity_np(handle, sizeof usual, &usual) != 0) return;
+    cpu_set_t others;
+    CPU_AND(&others, &usual, &taken);
+    CPU_XOR(&others, &usual, &others);
+    if (CPU_COUNT(&others) > 0) moved = pthread_setaffinity_np(handle, sizeof others, &others) == 0;
+  }
+  void settle() {
+    if (moved) pthread_setaffinity_np(thread.native_handle(), sizeof usual, &usual);
+    moved = false;
+    cpu = this_cpu();
+  }
+#else
+  void settle() {}
+#endif
+};
+
 class Pool {
  public:
   bool run(std::int64_t tasks, int threads, TaskFunction task, void* context, ShouldStop should_stop) {
@@ -156,6 +193,7 @@ class Pool {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       grow(threads - 1);
+      spread(threads - 1);
       for (int n = 1; n < threads; ++n) queue_.push_back(job);
       offers_ = queue_.size();
     }
@@ -193,16 +231,49 @@ class Pool {
 
  private:
   void grow(int wanted) {
-    while (workers_.size() < std::size_t(wanted))
-      workers_.emplace_back([this, number = workers_.size() + 1] { work(number); });
+    while (workers_.size() < std::size_t(wanted)) {
+      workers_.push_back(std::make_unique<Worker>());
+      Worker& worker = *workers_.back();
+      worker.thread = std::thread([this, &worker, number = workers_.size()] { work(worker, number); });
+    }
   }
 
-  void work(std::size_t number) {
+  // A thread is often woken on the processor of the one that woke it, and waits there for milliseconds while
+  // others idle. So those that are asleep do not wake where threads are that are awake, and of these no two
+  // share a processor.
+  void spread(int wanted) {
+#if defined(__linux__)
+    cpu_set_t taken;
+    CPU_ZERO(&taken);
+    const auto take = [&](int cpu) {
+      if (cpu < 0 || cpu >= CPU_SETSIZE) return true;
+      if (CPU_ISSET(cpu, &taken)) return false;
+      CPU_SET(cpu, &taken);
+      return true;
+    };
+    take(this_cpu());
+    for (const auto& worker : workers_) {
+      if (worker->asleep) continue;
+      if (!take(worker->cpu)) worker->keep_from(taken);
+      --wanted;
+    }
+    for (const auto& worker : workers_)
+      if (worker->asleep && wanted-- > 0) worker->keep_from(taken);
+#endif
+  }
+
+  void work(Worker& self, std::size_t number) {
     inside_task = true;
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      self.settle();
       if (stopping_) return;
+      if (queue_.empty()) {
+        self.asleep = true;
+        wake_.wait(lock);
+        self.asleep = false;
+        continue;
+      }
       std::shared_ptr<Job> job = queue_.front();
       queue_.pop_front();
       offers_ = queue_.size();
@@ -218,20 +289,21 @@ class Pool {
         job->done.notify_one();
       }
       job.reset();
+      self.cpu = this_cpu();
       spin([this] { return offers_ > 0 || stopping_; });
       lock.lock();
     }
   }
 
   void stop() {
-    std::vector<std::thread> workers;
+    std::vector<std::unique_ptr<Worker>> workers;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       stopping_ = true;
       workers.swap(workers_);
     }
     wake_.notify_all();
-    for (auto& worker : workers) worker.join();
+    for (auto& worker : workers) worker->thread.join();
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = false;
   }
@@ -240,7 +312,7 @@ class Pool {
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Job>> queue_;
   std::atomic<std::size_t> offers_{0};  // length of the queue, to be looked at without the mutex
-  std::vector<std::thread> workers_;
+  std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<bool> stopping_{false};
 };
 

@@ -1,5 +1,6 @@
 """The module itself: whatever is passed, a Python exception and no crash."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+import convtranspose
 from convtranspose.geometry import geometry
 from convtranspose.plans import native_module as core
 
@@ -134,6 +136,28 @@ def test_many_threads_may_call_at_once():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads have no affinity here")
+def test_workers_may_run_where_the_process_may():
+    """They are kept from each other's processors for a moment, when they wake or share one."""
+    plan = convtranspose.plan(np.ones((5, 5, 16, 16), "float32"), 2)
+    x = np.ones((4, 32, 32, 16), "float32")
+    for pause in (0, 0, 0.01, 0, 0.01):
+        time.sleep(pause)
+        for threads in (2, 3, 7):
+            plan(x, threads=threads)
+    want = os.sched_getaffinity(0)
+    for _ in range(100):  # until those that have just been woken have settled
+        masks = []
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(ProcessLookupError):  # another library's, which ended
+                masks.append(os.sched_getaffinity(int(thread)))
+        if all(mask == want for mask in masks):
+            break
+        time.sleep(0.01)
+    assert len(masks) >= 7
+    assert all(mask == want for mask in masks)
+
+
 def test_the_pool_survives_fork():
     code = """
 import os, warnings
