@@ -200,6 +200,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.run.streams = shape_.channels_first ? square_ && worth_streaming(call.dst, table_.lanes * phases, 8)
                                         : worth_streaming(call.dst, shape_.groups, 12);
 
+  // What no second cache holds is fetched before it is read.
   const bool far = elements_of(call.src) * index(sizeof(T)) > 4 * l2_bytes();
   s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
 

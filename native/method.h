@@ -105,7 +105,7 @@ template <class T>
 std::unique_ptr<Method<T>> make_channel_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
                                                Use use);
 // The same for phases along w as channels, where the stride divides the kernel; no groups, no dilation along
-// w. Channels first, that takes the place of d.
+// w. Channels first, planes take the place of d, which must have a single tap.
 template <class T>
 std::unique_ptr<Method<T>> make_phases_method(const Shape& shape, const Weights<T>& kernel, const Path& path,
                                               Use use);

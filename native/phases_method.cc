@@ -1,8 +1,8 @@
 // Phases along w as channels. Where the stride s divides the kernel, tap s * t + p of the last
 // axis gives destination s * q + p from source q - t: the taps of neighbouring phases lie next to each other
 // in the kernel as their destinations do in a row. Seen as s times as many channels, both are those of a
-// kernel of k / s taps and unit stride, and channels last not a number moves. Channels first, planes are to
-// such an image what its destinations along d are, one for each tap of as many and a stride that long: only
+// kernel of k / s taps and unit stride, and channels last not a number moves. Channels first, every plane is
+// such an image of s channels, and the planes are destinations along d, one for each of as many taps; only
 // the kernel is put in that order.
 //
 // A crop that is no multiple of the stride leaves parts of such runs at the ends of a row. They are computed

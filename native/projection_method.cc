@@ -16,8 +16,8 @@
 namespace ct {
 namespace {
 
-constexpr index kChunk =
-    14;  // vectors of positions that are copied or transposed at once: whole tiles of them
+// Vectors of positions that are copied or transposed at once, less what makes no whole tile.
+constexpr index kChunk = 14;
 
 template <class T>
 class ProjectionMethod final : public TaskMethod<T, ProjectionMethod<T>> {
@@ -219,11 +219,11 @@ struct ProjectionMethod<T>::Task {
       tile.src = from + p * tile.src_stride;
       tile.dst = products + p * self.padded_;
       tile.weights = self.weights_.data() + group * self.group_weights_;
-      // Kernels fetch the source of the next tile, which follows this one's.
-      tile.ahead = reinterpret_cast<const char*>(tile.src + size * tile.src_stride);
-      tile.ahead_bytes =
-          ceil_div(size * tile.src_stride * index(sizeof(T)) * tile.kAheadChannels, channels * Ahead::kLine) *
-          Ahead::kLine;
+      // Kernels fetch the source of the next tile where it follows this one's.
+      if (tile.src_stride == channels) {
+        tile.ahead = reinterpret_cast<const char*>(tile.src + size * channels);
+        tile.ahead_bytes = ceil_div(size * tile.kAheadChannels * index(sizeof(T)), Ahead::kLine) * Ahead::kLine;
+      }
       for (const index rows : self.tile_rows_) {
         const int vectors = rows > table.lanes ? 2 : 1;
         tile.columns = vectors * table.lanes;
