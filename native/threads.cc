@@ -158,21 +158,40 @@ int this_cpu() {
 #endif
 }
 
-// A thread of the pool. All but `cpu` is for who holds the mutex of the pool.
+// Processors that threads of a job are on.
+struct Taken {
+#if defined(__linux__)
+  cpu_set_t set;
+  Taken() { CPU_ZERO(&set); }
+  // Whether it was free, or is not known.
+  bool add(int cpu) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) return true;
+    if (CPU_ISSET(cpu, &set)) return false;
+    CPU_SET(cpu, &set);
+    return true;
+  }
+#else
+  bool add(int) { return true; }
+#endif
+};
+
+// A thread of the pool. All but the atomic members is for who holds the mutex of the pool.
 struct Worker {
   std::thread thread;
   std::atomic<int> cpu{-1};  // where it was seen last
-  bool asleep = false;       // waits to be woken
+  std::atomic<bool> works{false};
+  bool asleep = false;
+  std::condition_variable wake;
 #if defined(__linux__)
   cpu_set_t usual;
-  bool moved = false;  // kept from some processors until it wakes
+  bool moved = false;  // kept from some processors until it is awake
 
-  // Keeps the thread from processors that others of the same job are on, if it may run on any other.
-  void keep_from(const cpu_set_t& taken) {
+  // Keeps the thread from some processors, if it may run on any other.
+  void keep_from(const Taken& taken) {
     const pthread_t handle = thread.native_handle();
     if (!moved && pthread_getaffinity_np(handle, sizeof usual, &usual) != 0) return;
     cpu_set_t others;
-    CPU_AND(&others, &usual, &taken);
+    CPU_AND(&others, &usual, &taken.set);
     CPU_XOR(&others, &usual, &others);
     if (CPU_COUNT(&others) > 0) moved = pthread_setaffinity_np(handle, sizeof others, &others) == 0;
   }
@@ -182,6 +201,7 @@ struct Worker {
     cpu = this_cpu();
   }
 #else
+  void keep_from(const Taken&) {}
   void settle() {}
 #endif
 };
@@ -193,11 +213,10 @@ class Pool {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       grow(threads - 1);
-      spread(threads - 1);
       for (int n = 1; n < threads; ++n) queue_.push_back(job);
       offers_ = queue_.size();
+      summon(offers_);
     }
-    for (int n = 1; n < threads; ++n) wake_.notify_one();
 
     inside_task = true;
     job->run(0, should_stop);
@@ -238,28 +257,27 @@ class Pool {
     }
   }
 
+  // Wakes a thread for every offer that none which is awake and free will take.
+  //
   // A thread is often woken on the processor of the one that woke it, and waits there for milliseconds while
   // others idle. So those that are asleep do not wake where threads are that are awake, and of these no two
   // share a processor.
-  void spread(int wanted) {
-#if defined(__linux__)
-    cpu_set_t taken;
-    CPU_ZERO(&taken);
-    const auto take = [&](int cpu) {
-      if (cpu < 0 || cpu >= CPU_SETSIZE) return true;
-      if (CPU_ISSET(cpu, &taken)) return false;
-      CPU_SET(cpu, &taken);
-      return true;
-    };
-    take(this_cpu());
+  void summon(std::size_t offers) {
+    Taken taken;
+    taken.add(this_cpu());
     for (const auto& worker : workers_) {
-      if (worker->asleep) continue;
-      if (!take(worker->cpu)) worker->keep_from(taken);
-      --wanted;
+      if (worker->asleep || worker->works) continue;
+      if (!taken.add(worker->cpu)) worker->keep_from(taken);
+      if (offers > 0) --offers;
     }
-    for (const auto& worker : workers_)
-      if (worker->asleep && wanted-- > 0) worker->keep_from(taken);
-#endif
+    for (const auto& worker : workers_) {
+      if (offers == 0) return;
+      if (!worker->asleep) continue;
+      worker->keep_from(taken);
+      worker->asleep = false;
+      worker->wake.notify_one();
+      --offers;
+    }
   }
 
   void work(Worker& self, std::size_t number) {
@@ -270,26 +288,27 @@ class Pool {
       if (stopping_) return;
       if (queue_.empty()) {
         self.asleep = true;
-        wake_.wait(lock);
-        self.asleep = false;
+        self.wake.wait(lock, [&] { return !self.asleep; });
         continue;
       }
       std::shared_ptr<Job> job = queue_.front();
       queue_.pop_front();
       offers_ = queue_.size();
+      self.works = true;
       {
         std::lock_guard<std::mutex> job_lock(job->mutex);
         ++job->working;
       }
       lock.unlock();
       job->run(number, nullptr);
+      self.cpu = this_cpu();
+      self.works = false;  // before the caller knows: its next job finds this thread awake
       {
         std::lock_guard<std::mutex> job_lock(job->mutex);
         --job->working;
         job->done.notify_one();
       }
       job.reset();
-      self.cpu = this_cpu();
       spin([this] { return offers_ > 0 || stopping_; });
       lock.lock();
     }
@@ -301,15 +320,17 @@ class Pool {
       std::lock_guard<std::mutex> lock(mutex_);
       stopping_ = true;
       workers.swap(workers_);
+      for (auto& worker : workers) {
+        worker->asleep = false;
+        worker->wake.notify_one();
+      }
     }
-    wake_.notify_all();
     for (auto& worker : workers) worker->thread.join();
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = false;
   }
 
   std::mutex mutex_;
-  std::condition_variable wake_;
   std::deque<std::shared_ptr<Job>> queue_;
   std::atomic<std::size_t> offers_{0};  // length of the queue, to be looked at without the mutex
   std::vector<std::unique_ptr<Worker>> workers_;

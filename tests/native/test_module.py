@@ -135,7 +135,6 @@ def test_many_threads_may_call_at_once():
         np.testing.assert_array_equal(out, want)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads have no affinity here")
 def test_workers_may_run_where_the_process_may():
     """They are kept from each other's processors for a moment, when they wake or share one."""
@@ -158,6 +157,7 @@ def test_workers_may_run_where_the_process_may():
     assert all(mask == want for mask in masks)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_the_pool_survives_fork():
     code = """
 import os, warnings
