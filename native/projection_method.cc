@@ -222,7 +222,8 @@ struct ProjectionMethod<T>::Task {
       // Kernels fetch the source of the next tile where it follows this one's.
       if (tile.src_stride == channels) {
         tile.ahead = reinterpret_cast<const char*>(tile.src + size * channels);
-        tile.ahead_bytes = ceil_div(size * tile.kAheadChannels * index(sizeof(T)), Ahead::kLine) * Ahead::kLine;
+        tile.ahead_bytes =
+            ceil_div(size * tile.kAheadChannels * index(sizeof(T)), Ahead::kLine) * Ahead::kLine;
       }
       for (const index rows : self.tile_rows_) {
         const int vectors = rows > table.lanes ? 2 : 1;
