@@ -123,12 +123,12 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
 
   s.families = find_families(s);
   const index panels = index(p.panels.size());
-  index most_strands = 1;  // of a pass, along d and h
-  for (int a = 0; a < 2; ++a) {
+  // Strands of one variant along an axis, at most.
+  const auto most_strands = [&](int a) {
     std::size_t most = 0;
     for (const auto& members : s.groups[a]) most = std::max(most, members.size());
-    most_strands *= index(most);
-  }
+    return index(most);
+  };
   s.own = s.by_turns = false;
   s.cut_axes = 0;
   s.panel_run = panels;
@@ -174,7 +174,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     s.product_elements = s.in_place ? 0 : products * 2 * lanes;
     s.product_sets = s.cut_axes > 0 ? s.panel_run * index(s.families.size()) : 1;
     s.line_elements = s.planar ? lines : 0;
-    s.line_sets = s.by_turns ? s.panel_run * most_strands : 1;
+    s.line_sets = s.by_turns ? s.panel_run * most_strands(0) * most_strands(1) : 1;
     return tiles;
   };
   const auto halve = [&] {
@@ -210,6 +210,21 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   while (s.batch_block > 1 && count() > kSharingTiles && s.elements() > share) --s.batch_block;
 
   const index wanted = threads > 1 ? 4 * threads : 1;
+  // So many tasks, if there are strands for them, instead of one pass for all of a variant: each transforms the
+  // points anew.
+  const auto tasks_of_strands = [&](index parts) {
+    for (int a = 0; a < 2 && s.pass_run == 1; ++a) {
+      const index some = ceil_div(most_strands(a), std::min(parts, most_strands(a)));
+      parts = ceil_div(parts, ceil_div(most_strands(a), some));
+      std::vector<std::vector<int>> cut;
+      for (const auto& members : s.groups[a])
+        for (std::size_t n = 0; n < members.size(); n += std::size_t(some))
+          cut.emplace_back(members.begin() + std::ptrdiff_t(n),
+                           members.begin() + std::ptrdiff_t(std::min(n + std::size_t(some), members.size())));
+      s.passes = s.passes / index(s.groups[a].size()) * index(cut.size());
+      s.groups[a] = std::move(cut);
+    }
+  };
   const auto blocks = [&] {
     s.batch_blocks = ceil_div(call.src.n, s.batch_block);
     index all = s.batch_blocks * p.shape.groups;
@@ -227,6 +242,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     while (tasks * runs < wanted && count() >= 4 * kSharingTiles && halve()) tasks = blocks();
     if (tasks * runs < wanted)
       s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, tasks * runs)));
+    tasks_of_strands(ceil_div(wanted, tasks * runs * ceil_div(panels, s.panel_run)));
   }
   s.pass_runs = ceil_div(s.passes, s.pass_run);
   s.panel_runs = ceil_div(panels, s.panel_run);
