@@ -17,11 +17,10 @@ namespace ct {
 namespace {
 
 template <class T>
-struct Run {
-  View<const T> x, y;
-  index groups, c_in, c_out;  // per group
-  const KernelTable<T>* table;
-  Blocks blocks;
+struct Run : GradientRun<T> {
+  using Base = GradientRun<T>;
+  using Base::Base, Base::x, Base::table, Base::c_in, Base::blocks;
+
   bool y_is_vector;
   index k[kAxes];        // the kernel, runs of taps as one
   index w_taps, h_taps;  // of a run
@@ -37,10 +36,6 @@ struct Run {
   index x_elements, y_elements;
   index y_rows_elements;              // the part before the stacked lines
   std::vector<index> element_places;  // of the broadcast side, in the result
-  index items, items_per_task;
-
-  Run(const View<const T>& given_x, const View<const T>& given_y, const Axis* axes)
-      : x(given_x), y(given_y), blocks(given_x.n, axes) {}
 
   index lanes() const { return table->lanes; }
   // Taps of h stand side by side: few taps of w and one channel would leave too few sums to a tile.
@@ -365,11 +360,7 @@ bool kernel_gradient(const View<const T>& x, const View<const T>& y, T* out, con
         winograd_kernel_gradient(x, y, out, axes, groups, path, threads, should_stop, add, forced);
     if (done) return *done;
   }
-  Run<T> r(x, y, axes);
-  r.groups = groups;
-  r.c_in = x.c / groups;
-  r.c_out = y.c / groups;
-  r.table = &kernels<T>(path);
+  Run<T> r(x, y, axes, groups, path);
   lay_out(r);
   const index line = 64 / index(sizeof(T));
   r.x_elements = r.x_copied ? r.blocks.x_positions() * r.x_pitch : 0;
