@@ -167,6 +167,7 @@ def main() -> None:
     os.dup2(2, 1)  # what programs print must not stand between answers
 
     def answer(**content: Any) -> None:
+        fall_asleep()
         answers.write(json.dumps(content) + "\n")
         answers.flush()
 
@@ -179,9 +180,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            content = getattr(worker, request.pop("do"))(**request)
-            fall_asleep()
-            answer(ok=content)
+            answer(ok=getattr(worker, request.pop("do"))(**request))
         except Unsupported as reason:
             answer(unsupported=str(reason))
         except Exception as error:
