@@ -33,7 +33,8 @@ class DepthwiseMethod final : public Method<T> {
     std::vector<DepthwiseRow> rows;
     DepthwiseRun<T> run;
     void (*kernel)(const DepthwiseRun<T>&);
-    bool cut_rows;
+    // What tasks share out: lines, or the rows of one plane, or the blocks of one line of channels.
+    enum { kLines, kRows, kBlocks } parts;
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
   };
@@ -204,9 +205,19 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   const bool far = elements_of(call.src) * index(sizeof(T)) > 4 * l2_bytes();
   s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
 
-  // What a task may be a part of: lines, or the rows of a single plane.
-  s.cut_rows = square_ && s.lines.size() == 1;
-  const index lines = s.cut_rows ? s.run.h.end - s.run.h.begin : index(s.lines.size());
+  // Blocks of a line whose sources are still in the first cache when the next line wants them.
+  s.block_channels = tile_size(shape_.groups, kBlockChannels);
+  s.block_channels = std::min(ceil_div(s.block_channels, table_.lanes) * table_.lanes, shape_.groups);
+  const index reach = ceil_div(shape_.k[0], shape_.s[0]) * ceil_div(shape_.k[1], shape_.s[1]);
+  const index per_q = s.block_channels * (reach * s.run.w.src_step + s.run.w.phases) * index(sizeof(T));
+  s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
+
+  s.parts = Schedule::kLines;
+  if (s.lines.size() == 1 && square_) s.parts = Schedule::kRows;
+  if (s.lines.size() == 1 && !shape_.channels_first) s.parts = Schedule::kBlocks;
+  index lines = index(s.lines.size());
+  if (s.parts == Schedule::kRows) lines = s.run.h.end - s.run.h.begin;
+  if (s.parts == Schedule::kBlocks) lines = ceil_div(s.run.w.end - s.run.w.begin, s.block_width);
   const index threads = thread_count(call.threads);
   index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
   if (!shape_.channels_first) line_elements *= shape_.groups;
@@ -223,13 +234,6 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.line_chunk = std::min(lines, std::max(s.line_chunk, ceil_div(worth, line_elements)));
   s.line_chunks = ceil_div(lines, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
-
-  // Blocks of a line whose sources are still in the first cache when the next line wants them.
-  s.block_channels = tile_size(shape_.groups, kBlockChannels);
-  s.block_channels = std::min(ceil_div(s.block_channels, table_.lanes) * table_.lanes, shape_.groups);
-  const index reach = ceil_div(shape_.k[0], shape_.s[0]) * ceil_div(shape_.k[1], shape_.s[1]);
-  const index per_q = s.block_channels * (reach * s.run.w.src_step + s.run.w.phases) * index(sizeof(T));
-  s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
   return s;
 }
 
@@ -238,10 +242,15 @@ template <class T>
 DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
   DepthwiseRun<T> run = plan.run;
   run.lines = plan.lines.data();
-  if (plan.cut_rows) {
-    run.line_count = 1;
-    run.h.begin += first;
-    run.h.end = std::min(run.h.begin + plan.line_chunk, run.h.end);
+  run.line_count = 1;
+  const auto take = [&](DepthwiseAxis& axis, index unit) {
+    axis.begin += first * unit;
+    axis.end = std::min(axis.begin + plan.line_chunk * unit, axis.end);
+  };
+  if (plan.parts == Schedule::kRows) {
+    take(run.h, 1);
+  } else if (plan.parts == Schedule::kBlocks) {
+    take(run.w, plan.block_width);
   } else {
     run.lines += first;
     run.line_count = std::min(plan.line_chunk, index(plan.lines.size()) - first);
@@ -257,12 +266,13 @@ void DepthwiseMethod<T>::run_images(const Schedule& plan, const Call<T>& call, i
   run.dst = call.dst.data + image * call.dst.stride_n;
   run.weights = weights_.data();
   run.bias = call.bias ? call.bias : no_bias_.data();
+  const index begin = run.w.begin, end = run.w.end;
   for (index c = 0; c < run.channels; c += plan.block_channels) {
     run.channel_begin = c;
     run.channel_end = std::min(c + plan.block_channels, run.channels);
-    for (index q = plan.run.w.begin; q < plan.run.w.end; q += plan.block_width) {
+    for (index q = begin; q < end; q += plan.block_width) {
       run.w.begin = q;
-      run.w.end = std::min(q + plan.block_width, plan.run.w.end);
+      run.w.end = std::min(q + plan.block_width, end);
       plan.kernel(run);
     }
   }
