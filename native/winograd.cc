@@ -193,12 +193,16 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // Few tiles of each of several strands suffice together, but short blocks copy more of their borders.
   const index limit = s.families.size() < s.axis[2].variants.size() ? most : share;
   s.batch_block = 1;
-  const auto too_large = [&] {
-    const index tiles = count();
-    return (tiles > kSharingTiles && s.point_elements + s.product_elements > budget) ||
-           (tiles > kFewestTiles && s.elements() > limit);
+  const auto fills_cache = [&] {
+    return count() > kSharingTiles && s.point_elements + s.product_elements > budget;
   };
-  while (too_large() && halve()) {
+  const auto fills_share = [&] { return count() > kFewestTiles && s.elements() > limit; };
+  const bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
+  while (fills_cache() || fills_share()) {
+    if (!fills_cache() && may_take_turns && !s.by_turns)
+      s.by_turns = true;
+    else if (!halve())
+      break;
   }
   const index image = std::max<index>(s.point_elements + s.product_elements, 1);
   const index image_tiles = std::max<index>(count(), 1);
