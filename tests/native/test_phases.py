@@ -18,7 +18,12 @@ CASES = [
     ((1, 29, 31, 2), (8, 12, 12, 2), (3, 4), 1),
 ]
 PADDINGS = ["valid", "same", "whole", "uneven"]
-PLANES = [CASES[1], ((2, 5, 9, 3), (6, 32, 5, 3), (3, 16), 1), ((1, 1, 1, 2), (48, 96, 3, 2), 48, 1)]
+PLANES = [
+    CASES[1],
+    ((2, 5, 9, 3), (6, 32, 5, 3), (3, 16), 1),
+    ((1, 1, 1, 2), (48, 96, 3, 2), 48, 1),
+    ((1, 9, 7, 5), (64, 64, 5, 5), 32, 1),  # few tiles, which planes share out
+]
 
 
 def made(case, padding, dtype="float32", **options):
