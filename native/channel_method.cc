@@ -87,6 +87,7 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   index line_elements;     // of that buffer, per image
   index largest;           // positions of a tile
   bool looks_ahead;        // the source of the next block is fetched while one computes
+  bool fetches_weights;    // or the weights of the next phase
   bool stages;             // planes pass another buffer on their way to a window
   index scratch_elements;  // per thread
 
@@ -321,6 +322,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   s.stages = planar && src.stride_c * index(sizeof(T)) % 2048 == 0;
   s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 &&
                   elements_of(src) * index(sizeof(T)) > 4 * l2_bytes() && (src.stride_c == 1 || planar);
+  s.fetches_weights =
+      !s.looks_ahead && !packs && is_far(packing_.group_weights * packing_.shape.groups * index(sizeof(T)));
   const index window = window_elements(s.block, s.batch_block);
   s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements +
                        s.staged(window_elements(s.block, 1) / spread<T>(packing_.src_channels));
@@ -328,7 +331,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
 }
 
 // Lines of destinations that follow one another in memory fill cache lines and vectors together, however
-// short they are, if all phases of h are computed in turn: the second cache must hold the weights of all.
+// short they are, if all phases of h are computed in turn: the second cache must hold the weights of all, if
+// they are read more than once for a block.
 template <class T>
 void ChannelMethod<T>::join_lines(const Call<T>& call, index panel_width, Schedule& s) const {
   const View<T>& dst = call.dst;
@@ -337,7 +341,7 @@ void ChannelMethod<T>::join_lines(const Call<T>& call, index panel_width, Schedu
   const index weights = most_taps(1) * packing_.src_channels * panel_width * index(sizeof(T));
   s.joins = s.planar && !s.packs && s.block[2] >= s.extent[2] && s.line_piece >= s.extent[2] &&
             dst.stride[1] == dst.size[2] && bytes <= kMostLineBytes &&
-            (step == 1 || weights <= l2_bytes() / 2);
+            (step == 1 || weights <= l2_bytes() / 2 || kJoinBytes / bytes >= s.block[1]);
   s.join_lines = s.joins ? std::clamp<index>(kJoinBytes / bytes, 1, std::max<index>(s.block[1], 1)) : 1;
   if (s.joins) s.line_elements = s.join_lines * step * line;
 }
@@ -651,6 +655,7 @@ struct ChannelMethod<T>::Task {
       origin = packing.taps_before(pd, ph, pw);
       pack(pd, ph, pw, packed);
     }
+    fetch_following(pd, ph, pw, std::max<index>(d1 - d0, 0) * std::max<index>(h1 - h0, 0), w1 - w0);
     for (index jd = d0; jd < d1; ++jd)
       for (index jh = h0; jh < h1; ++jh)
         line(pd, ph, pw, jd, jh, w0, w1,
@@ -702,14 +707,15 @@ struct ChannelMethod<T>::Task {
     for (const Phase* ph = some; ph < some + together; ++ph) {
       h.range(*ph, lines.q, lines.q_stop, h0, h1);
       const bool reached = !pd.cls->taps.empty() && !ph->cls->taps.empty();
-      for (index jh = h0; jh < h1; ++jh) {
-        const index at = place(h, *ph, jh) - lines.begin;
-        blank[std::size_t(at)] = !reached && !plan.stages_results();
-        if (blank[std::size_t(at)]) continue;
-        T* const row = buffer + at * (end - begin) * strip;
-        for (const Phase& pw : w.phases) {
-          w.range(pw, piece, stop, w0, w1);
-          if (w0 < w1) line(pd, *ph, pw, jd, jh, w0, w1, row + (pw.dst0 - begin) * strip, w.dst_step * strip);
+      const bool empty = !reached && !plan.stages_results();
+      for (index jh = h0; jh < h1; ++jh) blank[std::size_t(place(h, *ph, jh) - lines.begin)] = empty;
+      for (const Phase& pw : w.phases) {
+        w.range(pw, piece, stop, w0, w1);
+        if (empty || w0 >= w1) continue;
+        fetch_following(pd, *ph, pw, h1 - h0, w1 - w0);
+        for (index jh = h0; jh < h1; ++jh) {
+          T* const row = buffer + (place(h, *ph, jh) - lines.begin) * (end - begin) * strip;
+          line(pd, *ph, pw, jd, jh, w0, w1, row + (pw.dst0 - begin) * strip, w.dst_step * strip);
         }
       }
     }
@@ -764,6 +770,21 @@ struct ChannelMethod<T>::Task {
       tiles(w0, covered0);
       tiles(std::max(covered0, covered1), w1);
     }
+  }
+
+  // While some lines of a phase are computed, kernels fetch the weights that come behind its own, if those
+  // are far. Where positions are fewer than taps, not all of them will be read.
+  void fetch_following(const Phase& pd, const Phase& ph, const Phase& pw, index count, index width_of_lines) {
+    if (!plan.fetches_weights) return;
+    ahead.clear();
+    const index taps = index(pd.cls->taps.size() * ph.cls->taps.size() * pw.cls->taps.size());
+    if (taps == 0 || count * width_of_lines < taps) return;
+    const T* const next = tile.weights + (packing.taps_before(pd, ph, pw) + taps) * slice;
+    const T* const end = self.weights_.data() + packing.group_weights * packing.shape.groups;
+    ahead.add(next, std::min(next + taps * slice, end));
+    const index tiles =
+        plan.along_batch ? width_of_lines * ceil_div(images, largest) : ceil_div(width_of_lines, largest);
+    ahead.share_out(count * tiles * taps * ceil_div(channels, tile.kAheadChannels));
   }
 
   void compute(index positions) { ahead.call(kernels[positions - 1], tile); }

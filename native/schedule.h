@@ -201,6 +201,9 @@ inline DepthwiseAxis depthwise_axis(Kind kind, const Axis& axis, index low, inde
   return f;
 }
 
+// Whether so many bytes that every call reads again hardly stay in the third cache, which others share.
+inline bool is_far(index bytes) { return bytes > 16 << 20; }
+
 // Bytes of source that a block may hold: about a third of the L2 cache.
 inline index block_budget() { return std::clamp<index>(l2_bytes() / 3, 64 << 10, 512 << 10); }
 

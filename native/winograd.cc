@@ -214,8 +214,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   while (s.batch_block > 1 && count() > kSharingTiles && s.elements() > share) --s.batch_block;
 
   const index wanted = threads > 1 ? 4 * threads : 1;
-  // So many tasks, if there are strands for them, instead of one pass for all of a variant: each transforms the
-  // points anew.
+  // So many tasks, if there are strands for them, instead of one pass for all of a variant. Each transforms
+  // the points anew.
   const auto tasks_of_strands = [&](index parts) {
     for (int a = 0; a < 2 && s.pass_run == 1; ++a) {
       const index some = ceil_div(most_strands(a), std::min(parts, most_strands(a)));

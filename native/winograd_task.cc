@@ -215,8 +215,9 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
   const index micro = tile_size(run, largest);
   // Small tiles use the weights faster than the processor looks ahead along one stream of single cache lines:
   // the kernels fetch those of the next point. Where a panel is two lines wide that was slower, unless the
-  // sum is cut and hops through the weights.
-  const bool fetches = width * index(sizeof(T)) <= Ahead::kLine || plan_.cut_axes > 0;
+  // weights are far or the sum is cut and hops through them.
+  const bool fetches = width * index(sizeof(T)) <= Ahead::kLine || plan_.cut_axes > 0 ||
+                       is_far(weights_.group * p_.shape.groups * index(sizeof(T)));
   const index steps = runs * ceil_div(run, micro) * ceil_div(p_.src_channels, product.kAheadChannels);
   index first = 0;  // tile of the current point
   each_point(form, [&](auto& point) {
