@@ -17,6 +17,7 @@ constexpr index kTaskElements = 16 << 10;  // destinations that are worth a task
 constexpr index kTaskTaps = 16;            // that many taps each
 constexpr index kTaskLines = 32;           // neighbouring lines share source rows
 constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
+constexpr index kMostPlane = 32 << 10;     // bytes of a plane that goes around the caches as a whole
 
 template <class T>
 class DepthwiseMethod final : public Method<T> {
@@ -37,6 +38,7 @@ class DepthwiseMethod final : public Method<T> {
     enum { kLines, kRows, kBlocks } parts;
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
+    index staged;  // destinations of a plane that leaves the first cache as a whole, or 0
   };
 
   static bool in_place(const Call<T>& call, bool channels_first);
@@ -234,6 +236,15 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.line_chunk = std::min(lines, std::max(s.line_chunk, ceil_div(worth, line_elements)));
   s.line_chunks = ceil_div(lines, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
+
+  // Rows that share cache lines with their neighbours go around the caches together.
+  const View<T>& dst = call.dst;
+  const index plane = dst.size[0] * dst.size[1] * dst.size[2];
+  const bool whole = s.line_chunks == 1 && dst.stride[2] == 1 && dst.stride[1] == dst.size[2] &&
+                     (dst.size[0] == 1 || dst.stride[0] == dst.size[1] * dst.size[2]);
+  const bool stages = shape_.channels_first && whole && !s.run.streams && outgrows_caches(dst, 8) &&
+                      plane * index(sizeof(T)) <= kMostPlane;
+  s.staged = stages ? plane : 0;
   return s;
 }
 
@@ -282,14 +293,17 @@ template <class T>
 void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, index task) const {
   const index plane = task / plan.line_chunks * plan.plane_chunk;
   DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
+  T* const stage = plan.staged ? static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.staged))) : nullptr;
   for (index p = plane; p < std::min(plane + plan.plane_chunk, plan.planes); ++p) {
     const Shape& shape = shape_;
     const index image = p / call.dst.c, c = p % call.dst.c, group = c / shape.dst_channels();
     run.src = call.src.data + image * call.src.stride_n + group * shape.src_channels() * call.src.stride_c;
-    run.dst = call.dst.data + image * call.dst.stride_n + c * call.dst.stride_c;
+    T* const to = call.dst.data + image * call.dst.stride_n + c * call.dst.stride_c;
+    run.dst = stage ? stage : to;
     run.weights = weights_.data() + weights_of(group, c % shape.dst_channels());
     run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
     plan.kernel(run);
+    if (stage) table_.copy_streaming(stage, 0, 1, plan.staged, to, 0);
   }
 }
 
@@ -331,7 +345,8 @@ template <class T>
 index DepthwiseMethod<T>::workspace_bytes(const Call<T>& call) const {
   if (!in_place(call, shape_.channels_first)) return other_layouts().workspace_bytes(call);
   const Schedule plan = schedule(call);
-  return index(plan.lines.size() * sizeof(DepthwiseLine) + plan.rows.size() * sizeof(DepthwiseRow));
+  return index(plan.lines.size() * sizeof(DepthwiseLine) + plan.rows.size() * sizeof(DepthwiseRow)) +
+         workers(call.threads, plan.tasks) * plan.staged * index(sizeof(T));
 }
 
 template <class T>
