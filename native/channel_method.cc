@@ -772,18 +772,17 @@ struct ChannelMethod<T>::Task {
     }
   }
 
-  // While some lines of a phase are computed, kernels fetch the weights that come behind its own, if those
+  // While `count` lines of a phase are computed, kernels fetch the weights that come behind its own, if those
   // are far. Where positions are fewer than taps, not all of them will be read.
-  void fetch_following(const Phase& pd, const Phase& ph, const Phase& pw, index count, index width_of_lines) {
+  void fetch_following(const Phase& pd, const Phase& ph, const Phase& pw, index count, index length) {
     if (!plan.fetches_weights) return;
     ahead.clear();
     const index taps = index(pd.cls->taps.size() * ph.cls->taps.size() * pw.cls->taps.size());
-    if (taps == 0 || count * width_of_lines < taps) return;
+    if (taps == 0 || count * length < taps) return;
     const T* const next = tile.weights + (packing.taps_before(pd, ph, pw) + taps) * slice;
     const T* const end = self.weights_.data() + packing.group_weights * packing.shape.groups;
     ahead.add(next, std::min(next + taps * slice, end));
-    const index tiles =
-        plan.along_batch ? width_of_lines * ceil_div(images, largest) : ceil_div(width_of_lines, largest);
+    const index tiles = plan.along_batch ? length * ceil_div(images, largest) : ceil_div(length, largest);
     ahead.share_out(count * tiles * taps * ceil_div(channels, tile.kAheadChannels));
   }
 

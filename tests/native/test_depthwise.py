@@ -274,6 +274,22 @@ def test_planes_beyond_the_caches_are_those_of_any_place(path, kernel, stride, w
     np.testing.assert_array_equal(aligned[:, :3], few)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [((4, 4), 2), ((2, 3), 3)])
+def test_small_planes_leave_the_caches_whole(path, kernel, stride):
+    """Rows that share cache lines, in a result of many megabytes; an image alone is none."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((5, 300, 21, 22)).astype("float32")
+    w = rng.standard_normal((*kernel, 1, 300)).astype("float32")
+    plan = convtranspose.plan(w, stride, "same", groups=300, data_format="channels_first")
+    out, marks = marked(plan.output_shape(x.shape), "float32")
+    assert out.nbytes > 8 * 2**20
+    for threads in (1, 2):
+        out[...] = 7.25
+        plan(x, out=out, threads=threads)
+        assert out.tobytes() == b"".join(plan(image[None]).tobytes() for image in x)
+        assert all((mark == 7.25).all() for mark in marks)
+
+
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 def test_many_planes_meet_in_a_sum(path, layout):
     """More rows per line than the plane kernels keep the weights of."""
