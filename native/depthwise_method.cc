@@ -18,6 +18,7 @@ constexpr index kTaskTaps = 16;            // that many taps each
 constexpr index kTaskLines = 32;           // neighbouring lines share source rows
 constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
 constexpr index kMostPlane = 32 << 10;     // bytes of a plane that goes around the caches as a whole
+constexpr index kBandRows = 24;            // of a plane, while as much of the next one is fetched
 
 template <class T>
 class DepthwiseMethod final : public Method<T> {
@@ -38,6 +39,7 @@ class DepthwiseMethod final : public Method<T> {
     enum { kLines, kRows, kBlocks } parts;
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
+    bool far;      // no second cache holds the source
     index staged;  // destinations of a plane that leaves the first cache as a whole, or 0
   };
 
@@ -67,6 +69,7 @@ class DepthwiseMethod final : public Method<T> {
   static DepthwiseRun<T> cut(const Schedule& plan, index first);
   void run_images(const Schedule& plan, const Call<T>& call, index task) const;
   void run_planes(const Schedule& plan, const Call<T>& call, index task) const;
+  static void run_fetching(const Schedule& plan, DepthwiseRun<T> run, const T* following);
 
   Shape shape_;
   const Path& path_;
@@ -204,8 +207,8 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
                                         : worth_streaming(call.dst, shape_.groups, 12);
 
   // What no second cache holds is fetched before it is read.
-  const bool far = elements_of(call.src) * index(sizeof(T)) > 4 * l2_bytes();
-  s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
+  s.far = elements_of(call.src) * index(sizeof(T)) > 4 * l2_bytes();
+  s.run.below = s.far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
 
   // Blocks of a line whose sources are still in the first cache when the next line wants them.
   s.block_channels = tile_size(shape_.groups, kBlockChannels);
@@ -289,20 +292,57 @@ void DepthwiseMethod<T>::run_images(const Schedule& plan, const Call<T>& call, i
   }
 }
 
+// Computes the lines of a plane, which are planes as well, in bands. Meanwhile it fetches what the next line
+// reads that this one did not, the last one what the plane at `following` begins with: a plane is over before
+// the processor has seen that it reads a stream.
+template <class T>
+void DepthwiseMethod<T>::run_fetching(const Schedule& plan, DepthwiseRun<T> run, const T* following) {
+  const DepthwiseLine *const first = run.lines, *const last = run.lines + run.line_count - 1;
+  const index begin = run.h.begin, end = run.h.end, row = run.h.src_step * run.h.src_stride;
+  run.line_count = 1;
+  for (; run.lines <= last; ++run.lines) {
+    const DepthwiseLine& next = run.lines < last ? run.lines[1] : *first;
+    const T* const from = run.lines < last ? run.src : following;
+    const auto known = [&](index src) {
+      const DepthwiseRow* const rows = plan.rows.data() + run.lines->first;
+      return run.lines < last &&
+             std::any_of(rows, rows + run.lines->count, [&](const DepthwiseRow& r) { return r.src == src; });
+    };
+    for (index q = begin; q < end; q += kBandRows) {
+      run.h.begin = q;
+      run.h.end = std::min(q + kBandRows, end);
+      for (index n = next.first; from && n < next.first + next.count; ++n) {
+        const index src = plan.rows[std::size_t(n)].src;
+        if (known(src)) continue;
+        const T* const at = from + src + run.h.src_first * run.h.src_stride;
+        for (const T* p = at + q * row; p < at + run.h.end * row; p += 64 / sizeof(T)) __builtin_prefetch(p);
+      }
+      plan.kernel(run);
+    }
+  }
+}
+
 template <class T>
 void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, index task) const {
   const index plane = task / plan.line_chunks * plan.plane_chunk;
   DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
   T* const stage = plan.staged ? static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.staged))) : nullptr;
+  const auto source = [&](index p) {
+    const index group = p % call.dst.c / shape_.dst_channels();
+    return call.src.data + p / call.dst.c * call.src.stride_n +
+           group * shape_.src_channels() * call.src.stride_c;
+  };
   for (index p = plane; p < std::min(plane + plan.plane_chunk, plan.planes); ++p) {
-    const Shape& shape = shape_;
-    const index image = p / call.dst.c, c = p % call.dst.c, group = c / shape.dst_channels();
-    run.src = call.src.data + image * call.src.stride_n + group * shape.src_channels() * call.src.stride_c;
-    T* const to = call.dst.data + image * call.dst.stride_n + c * call.dst.stride_c;
+    const index c = p % call.dst.c;
+    T* const to = call.dst.data + p / call.dst.c * call.dst.stride_n + c * call.dst.stride_c;
+    run.src = source(p);
     run.dst = stage ? stage : to;
-    run.weights = weights_.data() + weights_of(group, c % shape.dst_channels());
+    run.weights = weights_.data() + weights_of(c / shape_.dst_channels(), c % shape_.dst_channels());
     run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
-    plan.kernel(run);
+    if (plan.far && square_ && shape_.kind == Kind::adjoint)
+      run_fetching(plan, run, p + 1 < plan.planes ? source(p + 1) : nullptr);
+    else
+      plan.kernel(run);
     if (stage) table_.copy_streaming(stage, 0, 1, plan.staged, to, 0);
   }
 }
