@@ -231,6 +231,7 @@ class PyOperator {
     products *= inputs * double(shape_.c_in) * double(shape_.c_out / shape_.groups);
     const double moved = inputs * double(shape_.c_in) + outputs * double(shape_.c_out);
     const double worth = 1 + products / 250e3 + moved / 32e3;
+    if (worth < 2) return 1;  // without asking the system how many there are
     threads = ct::thread_count(threads);
     return worth < threads ? int(worth) : threads;
   }

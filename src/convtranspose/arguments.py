@@ -235,7 +235,7 @@ def threads_count(value: Any) -> int:
     """A thread count; 0 means the default (environment, then CPU affinity)."""
     if value is None:
         return 0
-    count = _integer(value, "threads", value, "an int or None")
+    count = value if type(value) is int else _integer(value, "threads", value, "an int or None")
     if not 1 <= count <= 1024:
         raise ValueError(f"threads must be between 1 and 1024, or None for the default. Got {count}.")
     return count
@@ -555,8 +555,6 @@ def _overlaps_itself(a: np.ndarray[Any, np.dtype[Any]]) -> bool:
 
 
 def _share_memory(a: np.ndarray[Any, np.dtype[Any]], b: np.ndarray[Any, np.dtype[Any]]) -> bool:
-    if not np.may_share_memory(a, b):
-        return False
     steps: Any = 10_000  # NumPy's type hints know only its two special values
     try:
         return bool(np.shares_memory(a, b, max_work=steps))
@@ -601,7 +599,7 @@ def output_array(
             f"Got out of shape {out.shape} with strides {out.strides} in bytes."
         )
     for x in inputs:
-        if _share_memory(out, x):
+        if np.may_share_memory(out, x) and _share_memory(out, x):
             raise ValueError("out must not share memory with inputs, kernel or bias. Give a separate array.")
     return out
 
