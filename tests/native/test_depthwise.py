@@ -274,13 +274,17 @@ def test_planes_beyond_the_caches_are_those_of_any_place(path, kernel, stride, w
     np.testing.assert_array_equal(aligned[:, :3], few)
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [((4, 4), 2), ((2, 3), 3)])
-def test_small_planes_leave_the_caches_whole(path, kernel, stride):
-    """Rows that share cache lines, in a result of many megabytes; an image alone is none."""
+@pytest.mark.parametrize(
+    ("kernel", "stride", "channels", "sizes"),
+    [((4, 4), 2, 300, (21, 22)), ((2, 3), 3, 300, (21, 22)), ((4, 4, 4), 2, 80, (5, 14, 14))],
+)
+def test_many_small_planes_are_those_of_each_image(path, kernel, stride, channels, sizes):
+    """Megabytes of planes leave the caches whole, and are fetched before they are read; an image is none."""
     rng = np.random.default_rng(5)
-    x = rng.standard_normal((5, 300, 21, 22)).astype("float32")
-    w = rng.standard_normal((*kernel, 1, 300)).astype("float32")
-    plan = convtranspose.plan(w, stride, "same", groups=300, data_format="channels_first")
+    x = rng.standard_normal((5, channels, *sizes)).astype("float32")
+    w = rng.standard_normal((*kernel, 1, channels)).astype("float32")
+    plan = convtranspose.plan(w, stride, "same", groups=channels, data_format="channels_first")
+    adjoint = plans.Plan("adjoint", w, plan.options)
     out, marks = marked(plan.output_shape(x.shape), "float32")
     assert out.nbytes > 8 * 2**20
     for threads in (1, 2):
@@ -288,6 +292,8 @@ def test_small_planes_leave_the_caches_whole(path, kernel, stride):
         plan(x, out=out, threads=threads)
         assert out.tobytes() == b"".join(plan(image[None]).tobytes() for image in x)
         assert all((mark == 7.25).all() for mark in marks)
+        back = adjoint(out, threads=threads)
+        assert back.tobytes() == b"".join(adjoint(image[None]).tobytes() for image in out)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
