@@ -196,6 +196,7 @@ class PyOperator {
 
   index workspace_bytes(nb::handle geometry, index batch, int threads) const {
     const Sizes sizes = geometry_of(geometry);
+    if (empty(sizes, batch)) return 0;
     if (half_) return half_->workspace_bytes(*f32_->method, nominal_half(sizes, batch, threads));
     return f32_ ? f32_->method->workspace_bytes(nominal<float>(sizes, batch, threads))
                 : f64_->method->workspace_bytes(nominal<double>(sizes, batch, threads));
@@ -203,6 +204,7 @@ class PyOperator {
 
   std::string explain(nb::handle geometry, index batch) const {
     const Sizes sizes = geometry_of(geometry);
+    if (empty(sizes, batch)) return std::string(path_) + ", nothing to compute";
     return std::string(path_) + ", " +
            (half_ ? half_->explain(nominal_half(sizes, batch, 0)) + ", " : std::string()) +
            (f32_ ? f32_->method->explain(nominal<float>(sizes, batch, 0)) + "; chosen because " + f32_->reason
@@ -218,6 +220,12 @@ class PyOperator {
       if (sizes.axis[a].k != shape_.k[a] || sizes.axis[a].s != shape_.s[a] || sizes.axis[a].d != shape_.d[a])
         bad("geometry does not belong to this kernel");
     return sizes;
+  }
+
+  // Whether a result has no element: no method is asked for it.
+  bool empty(const Sizes& sizes, index batch) const {
+    const auto none = [this](const Axis& a) { return (forward_ ? a.o : a.i) == 0; };
+    return batch == 0 || std::any_of(std::begin(sizes.axis), std::end(sizes.axis), none);
   }
 
   // Threads that a call is worth: handing work to another thread costs as much as some 250 thousand

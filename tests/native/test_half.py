@@ -180,8 +180,8 @@ def test_empty_arrays(half, layout):
     gradient = convtranspose.conv_transpose_kernel_gradient(x, y, (2, 3), **options)
     np.testing.assert_array_equal(gradient, np.zeros((2, 3, 1, 1), half))
     for shape in (x.shape, (0, *x.shape[1:])):
-        assert plan.workspace_bytes(shape) >= 0
-        assert half.name in plan.explain(shape)
+        assert plan.workspace_bytes(shape) == 0
+        assert "nothing to compute" in plan.explain(shape)
 
 
 def test_operator_refuses_wrong_types():

@@ -216,3 +216,22 @@ def stop(code):
 
 def test_fma_peak_is_a_rate():
     assert core.fma_peak(1, 0.01) > 1e8
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("kernel", [(2, 1, 40), (2, 2, 48, 40), (2, 2, 2, 3, 64), (40, 40, 1, 1)])
+def test_what_is_empty_is_explained(kernel, layout):
+    """Crops as long as the result, and no image: nothing to compute, and no memory for it."""
+    rank, channels = len(kernel) - 2, kernel[-1]
+    groups = channels if kernel[-2] == 1 else 1
+    crop = [(k // 2, k - k // 2) for k in kernel[:rank]]
+    plan = convtranspose.plan(np.ones(kernel, "f4"), 1, crop, groups=groups, data_format=layout)
+
+    def shape(n, size):
+        return (n, channels, *[size] * rank) if layout == "channels_first" else (n, *[size] * rank, channels)
+
+    for empty in (shape(1, 1), shape(0, 9)):
+        assert plan.explain(empty).endswith("nothing to compute")
+        assert plan.workspace_bytes(empty) == 0
+        assert plan(np.ones(empty, "f4")).size == 0
+    assert "method" in plan.explain(shape(1, 9))
