@@ -18,7 +18,7 @@ constexpr index kTaskTaps = 16;            // that many taps each
 constexpr index kTaskLines = 32;           // neighbouring lines share source rows
 constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
 constexpr index kMostPlane = 32 << 10;     // bytes of a plane that goes around the caches as a whole
-constexpr index kBandRows = 24;            // of a plane, while as much of the next one is fetched
+constexpr index kBandRows = 24;  // of a plane, whole tiles, while as much of the next one is fetched
 
 template <class T>
 class DepthwiseMethod final : public Method<T> {
@@ -35,11 +35,12 @@ class DepthwiseMethod final : public Method<T> {
     std::vector<DepthwiseRow> rows;
     DepthwiseRun<T> run;
     void (*kernel)(const DepthwiseRun<T>&);
-    // What tasks share out: lines, or the rows of one plane, or the blocks of one line of channels.
+    // What tasks share out: lines, or the rows of one plane, or the blocks of one line of channels. Rows of a
+    // tile that two tasks meet in are computed by both, and are the same.
     enum { kLines, kRows, kBlocks } parts;
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
-    bool far;      // no second cache holds the source
+    bool fetches;  // the next plane while one computes
     index staged;  // destinations of a plane that leaves the first cache as a whole, or 0
   };
 
@@ -207,8 +208,11 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
                                         : worth_streaming(call.dst, shape_.groups, 12);
 
   // What no second cache holds is fetched before it is read.
-  s.far = elements_of(call.src) * index(sizeof(T)) > 4 * l2_bytes();
-  s.run.below = s.far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
+  const View<const T>& src = call.src;
+  const bool far = elements_of(src) * index(sizeof(T)) > 4 * l2_bytes();
+  s.fetches = far && square_ && shape_.kind == Kind::adjoint && src.stride[1] == src.size[2] &&
+              src.size[1] * src.size[2] * index(sizeof(T)) <= l2_bytes() / 4;
+  s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
 
   // Blocks of a line whose sources are still in the first cache when the next line wants them.
   s.block_channels = tile_size(shape_.groups, kBlockChannels);
@@ -260,6 +264,7 @@ DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
   const auto take = [&](DepthwiseAxis& axis, index unit) {
     axis.begin += first * unit;
     axis.end = std::min(axis.begin + plan.line_chunk * unit, axis.end);
+    axis.inner_end = std::min(axis.inner_end, axis.end);
   };
   if (plan.parts == Schedule::kRows) {
     take(run.h, 1);
@@ -293,8 +298,8 @@ void DepthwiseMethod<T>::run_images(const Schedule& plan, const Call<T>& call, i
 }
 
 // Computes the lines of a plane, which are planes as well, in bands. Meanwhile it fetches what the next line
-// reads that this one did not, the last one what the plane at `following` begins with: a plane is over before
-// the processor has seen that it reads a stream.
+// reads that this one did not, the last one what the plane at `following`, if any, begins with: a plane is
+// over before the processor has seen that it reads a stream.
 template <class T>
 void DepthwiseMethod<T>::run_fetching(const Schedule& plan, DepthwiseRun<T> run, const T* following) {
   const DepthwiseLine *const first = run.lines, *const last = run.lines + run.line_count - 1;
@@ -339,8 +344,8 @@ void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, i
     run.dst = stage ? stage : to;
     run.weights = weights_.data() + weights_of(c / shape_.dst_channels(), c % shape_.dst_channels());
     run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
-    if (plan.far && square_ && shape_.kind == Kind::adjoint)
-      run_fetching(plan, run, p + 1 < plan.planes ? source(p + 1) : nullptr);
+    if (plan.fetches)
+      run_fetching(plan, run, plan.line_chunks == 1 && p + 1 < plan.planes ? source(p + 1) : nullptr);
     else
       plan.kernel(run);
     if (stage) table_.copy_streaming(stage, 0, 1, plan.staged, to, 0);
