@@ -341,7 +341,7 @@ void ChannelMethod<T>::join_lines(const Call<T>& call, index panel_width, Schedu
   const index weights = most_taps(1) * packing_.src_channels * panel_width * index(sizeof(T));
   s.joins = s.planar && !s.packs && s.block[2] >= s.extent[2] && s.line_piece >= s.extent[2] &&
             dst.stride[1] == dst.size[2] && bytes <= kMostLineBytes &&
-            (step == 1 || weights <= l2_bytes() / 2 || kJoinBytes / bytes >= s.block[1]);
+            (step == 1 || weights <= l2_bytes() / 2 || (s.block[0] == 1 && kJoinBytes / bytes >= s.block[1]));
   s.join_lines = s.joins ? std::clamp<index>(kJoinBytes / bytes, 1, std::max<index>(s.block[1], 1)) : 1;
   if (s.joins) s.line_elements = s.join_lines * step * line;
 }

@@ -108,7 +108,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.pitch = spread<T>(s.sources * s.rounded);
 
   // Where the taps are several samples apart, or an adjoint sums up the phases of a stride, every line of the
-  // source belongs to one pass and one source: each copies its own, and the window has no others.
+  // source belongs to one variant and one source: each pass copies its own, and the window has no others.
   s.apart = s.groups[2].size() == 1;
   for (int a = 0; a < 2; ++a)
     s.apart = s.apart && index(s.axis[a].variants.size()) <= tap_distance(p.residues[a]);
@@ -197,12 +197,19 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     return count() > kSharingTiles && s.point_elements + s.product_elements > budget;
   };
   const auto fills_share = [&] { return count() > kFewestTiles && s.elements() > limit; };
-  const bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
+  // Before a block is cut for the share's sake, families take turns, unless that would end what overlaid
+  // windows or products in place save.
+  bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
   while (fills_cache() || fills_share()) {
-    if (!fills_cache() && may_take_turns && !s.by_turns)
+    if (!fills_cache() && may_take_turns) {
+      const index before = s.elements();
+      may_take_turns = false;
       s.by_turns = true;
-    else if (!halve())
+      count();
+      s.by_turns = s.elements() < before;
+    } else if (!halve()) {
       break;
+    }
   }
   const index image = std::max<index>(s.point_elements + s.product_elements, 1);
   const index image_tiles = std::max<index>(count(), 1);

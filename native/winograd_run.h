@@ -64,7 +64,7 @@ struct Winograd<T>::Weights {
 template <class T>
 struct Winograd<T>::Schedule {
   WinogradAxis axis[kAxes];
-  // Strands that a pass computes: those of one variant, or all of an axis.
+  // Strands that a pass computes: those of one variant, or some of them, or all of an axis.
   std::vector<std::vector<int>> groups[kAxes];
   // Variants along w whose tiles meet the same weights in one pass, and are multiplied together.
   std::vector<std::vector<int>> families;
@@ -77,7 +77,7 @@ struct Winograd<T>::Schedule {
   bool planar;    // destinations of a row leave a block together, transposed
   bool streams;   // destinations go around the caches
   bool copied;    // samples come from a copy of the block's window
-  bool apart;     // of the lines that one pass reads for one source, which no other pass or source does
+  bool apart;     // of the lines that one variant reads for one source, which no other variant or source does
   bool own;       // the window has the samples of one pass alone, along d and h
   bool overlaid;  // nothing reads the window behind the transforms: products take its place
   bool in_place;  // nothing reads the points behind the products, which take their place
