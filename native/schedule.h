@@ -178,6 +178,9 @@ struct BlockedAxes {
 
 inline index l2_bytes() { return cpu().l2_bytes > 0 ? cpu().l2_bytes : 1 << 20; }
 
+// Whether so many bytes that every call reads again hardly stay in the third cache, which others share.
+inline bool is_far(index bytes) { return bytes > 16 << 20; }
+
 // An axis in terms of q; taps read from `low` to `high`, relative to q.
 inline DepthwiseAxis depthwise_axis(Kind kind, const Axis& axis, index low, index high, index src_stride,
                                     index dst_stride) {
@@ -200,9 +203,6 @@ inline DepthwiseAxis depthwise_axis(Kind kind, const Axis& axis, index low, inde
   f.dst_stride = dst_stride;
   return f;
 }
-
-// Whether so many bytes that every call reads again hardly stay in the third cache, which others share.
-inline bool is_far(index bytes) { return bytes > 16 << 20; }
 
 // Bytes of source that a block may hold: about a third of the L2 cache.
 inline index block_budget() { return std::clamp<index>(l2_bytes() / 3, 64 << 10, 512 << 10); }

@@ -554,7 +554,7 @@ def _overlaps_itself(a: np.ndarray[Any, np.dtype[Any]]) -> bool:
     return False
 
 
-def _share_memory(a: np.ndarray[Any, np.dtype[Any]], b: np.ndarray[Any, np.dtype[Any]]) -> bool:
+def _shares_elements(a: np.ndarray[Any, np.dtype[Any]], b: np.ndarray[Any, np.dtype[Any]]) -> bool:
     steps: Any = 10_000  # NumPy's type hints know only its two special values
     try:
         return bool(np.shares_memory(a, b, max_work=steps))
@@ -599,7 +599,7 @@ def output_array(
             f"Got out of shape {out.shape} with strides {out.strides} in bytes."
         )
     for x in inputs:
-        if np.may_share_memory(out, x) and _share_memory(out, x):
+        if np.may_share_memory(out, x) and _shares_elements(out, x):
             raise ValueError("out must not share memory with inputs, kernel or bias. Give a separate array.")
     return out
 
