@@ -193,15 +193,15 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // Few tiles of each of several strands suffice together, but short blocks copy more of their borders.
   const index limit = s.families.size() < s.axis[2].variants.size() ? most : share;
   s.batch_block = 1;
-  const auto fills_cache = [&] {
-    return count() > kSharingTiles && s.point_elements + s.product_elements > budget;
-  };
-  const auto fills_share = [&] { return count() > kFewestTiles && s.elements() > limit; };
   // Before a block is cut for the share's sake, families take turns, unless that would end what overlaid
   // windows or products in place save.
   bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
-  while (fills_cache() || fills_share()) {
-    if (!fills_cache() && may_take_turns) {
+  for (;;) {
+    const index tiles = count();
+    const bool fills_cache = tiles > kSharingTiles && s.point_elements + s.product_elements > budget;
+    const bool fills_share = tiles > kFewestTiles && s.elements() > limit;
+    if (!fills_cache && !fills_share) break;
+    if (!fills_cache && may_take_turns) {
       const index before = s.elements();
       may_take_turns = false;
       s.by_turns = true;
