@@ -209,10 +209,10 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
 
   // What no second cache holds is fetched before it is read.
   const View<const T>& src = call.src;
-  const bool far = elements_of(src) * index(sizeof(T)) > 4 * l2_bytes();
+  const bool far = outgrows_caches(src);
   s.fetches = far && square_ && shape_.kind == Kind::adjoint && src.stride[1] == src.size[2] &&
               src.size[1] * src.size[2] * index(sizeof(T)) <= l2_bytes() / 4;
-  s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * call.src.stride[1] : 0;
+  s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * src.stride[1] : 0;
 
   // Blocks of a line whose sources are still in the first cache when the next line wants them.
   s.block_channels = tile_size(shape_.groups, kBlockChannels);
@@ -228,7 +228,9 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   if (s.parts == Schedule::kRows) lines = s.run.h.end - s.run.h.begin;
   if (s.parts == Schedule::kBlocks) lines = ceil_div(s.run.w.end - s.run.w.begin, s.block_width);
   const index threads = thread_count(call.threads);
-  index line_elements = call.dst.size[0] * call.dst.size[1] * call.dst.size[2] / lines;
+  const View<T>& dst = call.dst;
+  const index plane = dst.size[0] * dst.size[1] * dst.size[2];
+  index line_elements = plane / lines;
   if (!shape_.channels_first) line_elements *= shape_.groups;
   line_elements = std::max<index>(line_elements, 1);
   index terms = shape_.taps();  // of a sum
@@ -245,8 +247,6 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
 
   // Rows that share cache lines with their neighbours go around the caches together.
-  const View<T>& dst = call.dst;
-  const index plane = dst.size[0] * dst.size[1] * dst.size[2];
   const bool whole = s.line_chunks == 1 && dst.stride[2] == 1 && dst.stride[1] == dst.size[2] &&
                      (dst.size[0] == 1 || dst.stride[0] == dst.size[1] * dst.size[2]);
   const bool stages = shape_.channels_first && whole && !s.run.streams && outgrows_caches(dst, 8) &&
