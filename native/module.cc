@@ -204,9 +204,10 @@ class PyOperator {
 
   std::string explain(nb::handle geometry, index batch) const {
     const Sizes sizes = geometry_of(geometry);
-    if (empty(sizes, batch)) return std::string(path_) + ", nothing to compute";
-    return std::string(path_) + ", " +
-           (half_ ? half_->explain(nominal_half(sizes, batch, 0)) + ", " : std::string()) +
+    std::string text = std::string(path_) + ", ";
+    if (half_) text += half_->explain(nominal_half(sizes, batch, 0)) + ", ";
+    if (empty(sizes, batch)) return text + "nothing to compute";
+    return text +
            (f32_ ? f32_->method->explain(nominal<float>(sizes, batch, 0)) + "; chosen because " + f32_->reason
                  : f64_->method->explain(nominal<double>(sizes, batch, 0)) + "; chosen because " +
                        f64_->reason);
@@ -325,7 +326,7 @@ class PyOperator {
     check_sizes(src, forward_ ? shape_.c_in : shape_.c_out, sizes, !forward_);
     check_sizes(dst, forward_ ? shape_.c_out : shape_.c_in, sizes, forward_);
     if (src.n != dst.n) bad("inputs and out have different batches");
-    return src.n == 0 || dst.size[0] * dst.size[1] * dst.size[2] == 0;
+    return empty(sizes, src.n);
   }
 
   template <class T>

@@ -181,6 +181,7 @@ def test_empty_arrays(half, layout):
     np.testing.assert_array_equal(gradient, np.zeros((2, 3, 1, 1), half))
     for shape in (x.shape, (0, *x.shape[1:])):
         assert plan.workspace_bytes(shape) == 0
+        assert half.name in plan.explain(shape)
         assert "nothing to compute" in plan.explain(shape)
 
 
