@@ -306,6 +306,8 @@ struct WinogradOutput {
   T* dst;                          // destination 0, 0, 0 of the tile, which need not exist
   index stride[kAxes];             // between its destinations
   index begin[kAxes], end[kAxes];  // those that exist
+  index tiles;                     // of a line, alike
+  index src_step, dst_step;        // from one to the next
   index stride_c;
   index columns;
   bool streams;         // as in ChannelTile

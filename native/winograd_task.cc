@@ -283,15 +283,25 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
     out.end[a] = std::min(m, strand[a]->count - j);
     return j * to_step_[a];
   };
+  const index outputs = tiles.variant[2]->shape().outputs;
+  // From tile t of a line on, those that have all destinations.
+  const auto whole = [&](index t) {
+    return (strand[2]->count + strand[2]->lead - first_[2]) / outputs - t;
+  };
+  out.src_step = pitch;
+  out.dst_step = outputs * to_step_[2];
   for (index n = 0; n < images_; ++n)
     for (index d = 0; d < tiles.count[0]; ++d) {
       const index at_d = place(0, d);
       for (index h = 0; h < tiles.count[1]; ++h) {
         const index at_h = place(1, h);
         const index row = tiles.before + ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
-        for (index w = 0; w < tiles.count[2]; ++w) {
+        for (index w = 0; w < tiles.count[2]; w += out.tiles) {
           out.src = products + (row + w) * pitch;
           out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
+          out.tiles = 1;
+          if (out.begin[2] == 0 && out.end[2] == outputs)
+            out.tiles = std::min(tiles.count[2] - w, whole(w));
           if (out.begin[2] < out.end[2]) kernel(out);
         }
       }

@@ -196,62 +196,73 @@ __attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst,
   }
 }
 
+// Destinations of one vector of channels, from (d, h, w), of which a plane and a line have as many as given.
+template <class T>
+__attribute__((noinline)) void put_outputs(const ct::WinogradOutput<T>& a, const T* outputs, int plane,
+                                           int line, int v, T* tile) {
+  constexpr int lanes = Simd<T>::lanes;
+  const ct::index c = v * lanes, step = a.stride[2];
+  const Vec<T> bias = load(a.bias + c);
+  const auto each = [&](auto put) __attribute__((always_inline)) {
+    for (ct::index d = a.begin[0]; d < a.end[0]; ++d)
+      for (ct::index h = a.begin[1]; h < a.end[1]; ++h) {
+        const T* from = outputs + (d * plane + h * line + a.begin[2]) * lanes;
+        T* dst = tile + d * a.stride[0] + h * a.stride[1] + a.begin[2] * step;
+        for (ct::index n = a.begin[2]; n < a.end[2]; ++n, from += lanes, dst += step) put(dst, load(from) + bias);
+      }
+  };
+  if (a.dst_strip != 0) {
+    const ct::index first = v * kParts * a.dst_strip;
+    each([&](T* dst, Vec<T> y) { store_parts<T>([&](int n) { return dst + first + n * a.dst_strip; }, y); });
+  } else if (a.stride_c != 1) {
+    each([&](T* dst, Vec<T> y) {
+      T part[lanes];
+      store(part, y);
+      for (int n = 0; n < lanes && c + n < a.columns; ++n) dst[(c + n) * a.stride_c] = part[n];
+    });
+  } else if (c + lanes > a.columns) {
+    const Part<T> rest(0, a.columns - c);
+    each([&](T* dst, Vec<T> y) { store(dst + c, y, rest); });
+  } else if (a.streams) {
+    each([&](T* dst, Vec<T> y) { stream(dst + c, y); });
+  } else {
+    each([&](T* dst, Vec<T> y) { store(dst + c, y); });
+  }
+}
+
 template <class T, int H, int W>
 void winograd_output(const ct::WinogradOutput<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
   constexpr int points = ct::winograd_samples(H) * ct::winograd_samples(W);
-  constexpr int mh = ct::winograd_outputs(H), mw = ct::winograd_outputs(W), plane = mh * mw;
+  constexpr int line = ct::winograd_outputs(W), plane = ct::winograd_outputs(H) * line;
   alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
   alignas(64) T outputs[ct::kWinogradMostOutputs * plane * lanes];
-  for (int v = 0; v < a.vectors; ++v) {
-    const ct::index c = v * lanes;
-    const int count = ct::winograd_samples(a.depth);
-    for (int d = 0; d < count; ++d)
-      plane_outputs<T, H, W>(a.src + c + d * points * a.point_stride, a.point_stride,
-                             planes + d * plane * lanes, a.last);
-    const T* from = outputs;
-    switch (a.depth) {
-      case 0:
-        from = planes;
-        break;
-      case 1:
-        depth_outputs<T, 1>(planes, plane, outputs, a.last[0]);
-        break;
-      case 2:
-        depth_outputs<T, 2>(planes, plane, outputs, a.last[0]);
-        break;
-      case 3:
-        depth_outputs<T, 3>(planes, plane, outputs, a.last[0]);
-        break;
-      default:
-        depth_outputs<T, 4>(planes, plane, outputs, a.last[0]);
+  const int count = ct::winograd_samples(a.depth);
+  for (ct::index tile = 0; tile < a.tiles; ++tile)
+    for (int v = 0; v < a.vectors; ++v) {
+      const T* const src = a.src + tile * a.src_step + v * lanes;
+      for (int d = 0; d < count; ++d)
+        plane_outputs<T, H, W>(src + d * points * a.point_stride, a.point_stride, planes + d * plane * lanes,
+                               a.last);
+      const T* from = outputs;
+      switch (a.depth) {
+        case 0:
+          from = planes;
+          break;
+        case 1:
+          depth_outputs<T, 1>(planes, plane, outputs, a.last[0]);
+          break;
+        case 2:
+          depth_outputs<T, 2>(planes, plane, outputs, a.last[0]);
+          break;
+        case 3:
+          depth_outputs<T, 3>(planes, plane, outputs, a.last[0]);
+          break;
+        default:
+          depth_outputs<T, 4>(planes, plane, outputs, a.last[0]);
+      }
+      put_outputs(a, from, plane, line, v, a.dst + tile * a.dst_step);
     }
-    const Vec<T> bias = load(a.bias + c);
-    const bool whole = a.stride_c == 1 && c + lanes <= a.columns;
-    const Part<T> rest(0, a.columns - c);
-    for (ct::index d = a.begin[0]; d < a.end[0]; ++d)
-      for (ct::index h = a.begin[1]; h < a.end[1]; ++h)
-        for (ct::index w = a.begin[2]; w < a.end[2]; ++w) {
-          const Vec<T> y = load(from + (d * plane + h * mw + w) * lanes) + bias;
-          T* dst = a.dst + d * a.stride[0] + h * a.stride[1] + w * a.stride[2];
-          if (a.dst_strip != 0) {
-            store_parts<T>([&](int n) { return dst + (v * kParts + n) * a.dst_strip; }, y);
-            continue;
-          }
-          dst += c * a.stride_c;
-          if (whole && a.streams) {
-            stream(dst, y);
-          } else if (whole) {
-            store(dst, y);
-          } else if (a.stride_c == 1) {
-            store(dst, y, rest);
-          } else {
-            T part[lanes];
-            store(part, y);
-            for (int n = 0; n < lanes && c + n < a.columns; ++n) dst[n * a.stride_c] = part[n];
-          }
-        }
-  }
 }
 
 // The samples of tiles of lines become points.
