@@ -293,6 +293,8 @@ struct WinogradInput {
   index channels;           // a multiple of the lanes
   T* dst;                   // (point, channel)
   index point_stride;
+  index tiles = 1;                      // of a line, alike
+  index sample_step = 0, dst_step = 0;  // from one to the next
 };
 
 template <class T>

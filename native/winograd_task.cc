@@ -69,10 +69,16 @@ void Winograd<T>::Task::copy_window(const Variant* const (&variant)[kAxes], inde
   samples_ = window_;
   const View<const T>& src = call_.src;
   T* to = window_;
+  // Lines without gaps between them are one.
+  if (src.stride[2] == 1 && src.stride[1] == size[2] && step[1] == 1) {
+    size[2] *= size[1];
+    size[1] = 1;
+  }
   for (index n = 0; n < images_; ++n)
     for (index d = 0; d < size[0]; ++d)
-      for (index h = 0; h < size[1]; ++h, to += sample_stride_[1]) {
-        if (plan_.rounded > p_.src_channels) std::memset(to, 0, sizeof(T) * std::size_t(sample_stride_[1]));
+      for (index h = 0; h < size[1]; ++h, to += size[2] * plan_.padded) {
+        if (plan_.rounded > p_.src_channels)
+          std::memset(to, 0, sizeof(T) * std::size_t(size[2] * plan_.padded));
         const T* from = src_ + n * src.stride_n + (window_lo_[0] + d * step[0]) * src.stride[0] +
                         (window_lo_[1] + h * step[1]) * src.stride[1] + window_lo_[2] * src.stride[2];
         if (src.stride_c == 1) {
@@ -141,22 +147,35 @@ void Winograd<T>::Task::transform(const Family& family, const Tiles& tiles,
       offset[a][n] = at < 0 || at >= plan_.axis[a].src_size ? kOutside : line * sample_stride_[a];
     }
   };
+  // Tiles of a line that have all samples: from one to the next.
+  const Variant& along = *tiles.variant[2];
+  const index tile_step = step[2] * along.shape().outputs;
+  in.sample_step = tile_step * sample_stride_[2];
+  in.dst_step = plan_.pitch;
   for (index n = 0; n < images_; ++n) {
     const T* image = samples_ + n * sample_stride_n_;
     for (index d = 0; d < tiles.grid[0]; ++d) {
       place(0, d);
       for (index h = 0; h < tiles.grid[1]; ++h) {
         place(1, h);
-        for (index w = 0; w < tiles.grid[2]; ++w, in.dst += plan_.pitch) {
+        for (index w = 0; w < tiles.grid[2]; w += in.tiles, in.dst += in.tiles * plan_.pitch) {
           place(2, w);
           const T** next = sample;
+          bool all = offset[2][0] != kOutside;
           for (index sd = 0; sd < samples[0]; ++sd)
             for (index sh = 0; sh < samples[1]; ++sh) {
               const index row = offset[0][sd] + offset[1][sh];
               const bool there = offset[0][sd] != kOutside && offset[1][sh] != kOutside;
+              all &= there;
               for (index sw = 0; sw < samples[2]; ++sw)
                 *next++ = there && offset[2][sw] != kOutside ? image + row + offset[2][sw] : zeros_;
             }
+          in.tiles = 1;
+          if (all) {
+            const index last = along.base + source[2]->offset + step[2] * (first_[2] + samples[2] - 1);
+            const index whole = ceil_div(plan_.axis[2].src_size - last, tile_step) - w;
+            in.tiles = std::clamp<index>(whole, 1, tiles.grid[2] - w);
+          }
           kernel(in);
         }
       }
@@ -285,9 +304,7 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
   };
   const index outputs = tiles.variant[2]->shape().outputs;
   // From tile t of a line on, those that have all destinations.
-  const auto whole = [&](index t) {
-    return (strand[2]->count + strand[2]->lead - first_[2]) / outputs - t;
-  };
+  const auto whole = [&](index t) { return (strand[2]->count + strand[2]->lead - first_[2]) / outputs - t; };
   out.src_step = pitch;
   out.dst_step = outputs * to_step_[2];
   for (index n = 0; n < images_; ++n)
@@ -300,8 +317,7 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
           out.src = products + (row + w) * pitch;
           out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
           out.tiles = 1;
-          if (out.begin[2] == 0 && out.end[2] == outputs)
-            out.tiles = std::min(tiles.count[2] - w, whole(w));
+          if (out.begin[2] == 0 && out.end[2] == outputs) out.tiles = std::min(tiles.count[2] - w, whole(w));
           if (out.begin[2] < out.end[2]) kernel(out);
         }
       }

@@ -135,29 +135,32 @@ template <class T, int H, int W>
 void winograd_input(const ct::WinogradInput<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
   constexpr int plane = ct::winograd_samples(H) * ct::winograd_samples(W);
-  for (ct::index c = 0; c < a.channels; c += lanes) {
-    if (a.depth == 0) {
-      plane_points<T, H, W>(a.samples, c, a.dst + c, a.point_stride);
-      continue;
+  alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
+  const int samples = ct::winograd_samples(a.depth);
+  for (ct::index tile = 0; tile < a.tiles; ++tile)
+    for (ct::index c = 0; c < a.channels; c += lanes) {
+      const ct::index at = tile * a.sample_step + c;
+      T* const dst = a.dst + tile * a.dst_step + c;
+      if (a.depth == 0) {
+        plane_points<T, H, W>(a.samples, at, dst, a.point_stride);
+        continue;
+      }
+      for (int d = 0; d < samples; ++d)
+        plane_points<T, H, W>(a.samples + d * plane, at, planes + d * plane * lanes, lanes);
+      switch (a.depth) {
+        case 1:
+          depth_points<T, 1>(planes, plane, dst, a.point_stride);
+          break;
+        case 2:
+          depth_points<T, 2>(planes, plane, dst, a.point_stride);
+          break;
+        case 3:
+          depth_points<T, 3>(planes, plane, dst, a.point_stride);
+          break;
+        default:
+          depth_points<T, 4>(planes, plane, dst, a.point_stride);
+      }
     }
-    alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
-    const int samples = ct::winograd_samples(a.depth);
-    for (int d = 0; d < samples; ++d)
-      plane_points<T, H, W>(a.samples + d * plane, c, planes + d * plane * lanes, lanes);
-    switch (a.depth) {
-      case 1:
-        depth_points<T, 1>(planes, plane, a.dst + c, a.point_stride);
-        break;
-      case 2:
-        depth_points<T, 2>(planes, plane, a.dst + c, a.point_stride);
-        break;
-      case 3:
-        depth_points<T, 3>(planes, plane, a.dst + c, a.point_stride);
-        break;
-      default:
-        depth_points<T, 4>(planes, plane, a.dst + c, a.point_stride);
-    }
-  }
 }
 
 // Destinations of one vector of channels along h and w.
@@ -208,7 +211,8 @@ __attribute__((noinline)) void put_outputs(const ct::WinogradOutput<T>& a, const
       for (ct::index h = a.begin[1]; h < a.end[1]; ++h) {
         const T* from = outputs + (d * plane + h * line + a.begin[2]) * lanes;
         T* dst = tile + d * a.stride[0] + h * a.stride[1] + a.begin[2] * step;
-        for (ct::index n = a.begin[2]; n < a.end[2]; ++n, from += lanes, dst += step) put(dst, load(from) + bias);
+        for (ct::index n = a.begin[2]; n < a.end[2]; ++n, from += lanes, dst += step)
+          put(dst, load(from) + bias);
       }
   };
   if (a.dst_strip != 0) {
