@@ -203,10 +203,14 @@ struct SumTile {
 // it. Lines and rows are offsets in elements, so one table serves every image and every plane.
 struct DepthwiseRow {
   index src, weights;
+  index tap;  // along h
 };
 
+// The rows may be shared: a line has those that enter with it, which are read once for it and for the lines
+// before it that they belong to as well, by later taps.
 struct DepthwiseLine {
   index dst, first, count;  // which rows
+  index number;             // along h
 };
 
 // One tap along w: source column of q = 0, and which of a row's weights.
@@ -243,8 +247,9 @@ struct DepthwiseRun {
   DepthwiseAxis w;
   DepthwiseAxis h;  // for kernels of whole planes: a line is a plane then, its rows are planes too
   index channel_begin, channel_end, channels;
-  bool streams;     // destinations go around the caches
-  index below = 0;  // from a source row to the one in its place on the next line, where that is to be fetched
+  bool streams;                // destinations go around the caches
+  bool fetches;                // an adjoint's tile asks for what the next one reads
+  index line_begin, line_end;  // numbers of those that are written, where rows are shared
 };
 
 // A plane of the inputs and one of the outputs, whose products are summed by tap; axes as of the adjoint,
@@ -263,6 +268,10 @@ template <class T>
 struct DepthwiseKernel {
   index kernel_size, stride;
   void (*last[2])(const DepthwiseRun<T>&);  // forward, adjoint
+  // Adjoint with shared rows, if h has the same size and stride, and how many lines share them; or null
+  // and 1.
+  int shared;
+  void (*last_shared)(const DepthwiseRun<T>&);
   // Or null. Forward the second is for crops that are no multiple of the stride; both count their crop from
   // the next multiple on.
   void (*plane[2][2])(const DepthwiseRun<T>&);

@@ -35,9 +35,11 @@ class DepthwiseMethod final : public Method<T> {
     std::vector<DepthwiseRow> rows;
     DepthwiseRun<T> run;
     void (*kernel)(const DepthwiseRun<T>&);
-    // What tasks share out: lines, or the rows of one plane, or the blocks of one line of channels. Rows of a
-    // tile that two tasks meet in are computed by both, and are the same.
-    enum { kLines, kRows, kBlocks } parts;
+    // What tasks share out: lines, or those of some planes that share their rows, or the rows of one plane,
+    // or the blocks of one line of channels. Rows of a tile that two tasks meet in are computed by both, and
+    // are the same.
+    enum { kLines, kShared, kRows, kBlocks } parts;
+    index depth, turns;  // planes, and those whose shared rows take turns
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
     bool fetches;  // the next plane while one computes
@@ -67,7 +69,7 @@ class DepthwiseMethod final : public Method<T> {
     const bool outputs = shape_.c_in == shape_.groups;
     return (outputs ? plane * shape_.groups + group : group * planes_ + plane) * shape_.taps();
   }
-  static DepthwiseRun<T> cut(const Schedule& plan, index first);
+  DepthwiseRun<T> cut(const Schedule& plan, index part) const;
   void run_images(const Schedule& plan, const Call<T>& call, index task) const;
   void run_planes(const Schedule& plan, const Call<T>& call, index task) const;
   static void run_fetching(const Schedule& plan, DepthwiseRun<T> run, const T* following);
@@ -77,6 +79,7 @@ class DepthwiseMethod final : public Method<T> {
   const KernelTable<T>& table_;
   void (*kernel_)(const DepthwiseRun<T>&);
   const DepthwiseKernel<T>* square_ = nullptr;  // whose kernels take planes, not lines
+  int shared_ = 1;                              // lines that take a source row from each other
   std::vector<AxisClass> classes_[kAxes];
   std::vector<DepthwiseTap> taps_;  // along w, by phase
   std::vector<index> phase_taps_;
@@ -113,6 +116,11 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
     std::copy_n(kernel, shape.taps() * shape.groups, weights_.data());
     const DepthwiseKernel<T>* known = line_kernel(table_, shape);
     if (known && shape.groups >= table_.lanes) kernel_ = known->last[kind];
+    const bool equal = shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] && shape.d[1] == 1;
+    if (known && !forward && equal && shape.groups % table_.lanes == 0 && known->shared > 1) {
+      shared_ = known->shared;
+      kernel_ = known->last_shared;
+    }
   }
 }
 
@@ -139,9 +147,9 @@ void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
       for (index p = 0; p < shape_.src_channels(); ++p)
         each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
           plan.rows.push_back(
-              {p * call.src.stride_c + sd * call.src.stride[0], p * plane + kd * shape_.k[1] * per_row});
+              {p * call.src.stride_c + sd * call.src.stride[0], p * plane + kd * shape_.k[1] * per_row, 0});
         });
-      plan.lines.push_back({d * call.dst.stride[0], first, index(plan.rows.size()) - first});
+      plan.lines.push_back({d * call.dst.stride[0], first, index(plan.rows.size()) - first, 0});
     }
     return;
   }
@@ -149,17 +157,22 @@ void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
     const index first = index(plan.rows.size());
     for (index p = 0; p < shape_.src_channels(); ++p)
       each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
-        each_source(shape_.kind, call.axes[1], classes_[1], h, [&](index sh, index kh) {
+        const auto add_row = [&](index sh, index kh) {
           plan.rows.push_back({p * call.src.stride_c + sd * call.src.stride[0] + sh * call.src.stride[1],
-                               p * plane + (kd * shape_.k[1] + kh) * per_row});
-        });
+                               p * plane + (kd * shape_.k[1] + kh) * per_row, kh});
+        };
+        if (shared_ == 1) return each_source(shape_.kind, call.axes[1], classes_[1], h, add_row);
+        for (index kh = 0; kh < shape_.s[1]; ++kh) {
+          const index sh = h * shape_.s[1] - call.axes[1].lo + kh;
+          if (sh >= 0 && sh < call.src.size[1]) add_row(sh, kh);
+        }
       });
     plan.lines.push_back(
-        {d * call.dst.stride[0] + h * call.dst.stride[1], first, index(plan.rows.size()) - first});
+        {d * call.dst.stride[0] + h * call.dst.stride[1], first, index(plan.rows.size()) - first, h});
   };
   const index planes = task_planes(call);
   for (index first = 0; first < call.dst.size[0]; first += planes)
-    for (index h = 0; h < call.dst.size[1]; ++h)
+    for (index h = 0; h < call.dst.size[1] + shared_ - 1; ++h)
       for (index d = first; d < std::min(first + planes, call.dst.size[0]); ++d) add_line(d, h);
 }
 
@@ -209,10 +222,9 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
 
   // What no second cache holds is fetched before it is read.
   const View<const T>& src = call.src;
-  const bool far = outgrows_caches(src);
-  s.fetches = far && square_ && shape_.kind == Kind::adjoint && src.stride[1] == src.size[2] &&
+  s.run.fetches = outgrows_caches(src);
+  s.fetches = s.run.fetches && square_ && shape_.kind == Kind::adjoint && src.stride[1] == src.size[2] &&
               src.size[1] * src.size[2] * index(sizeof(T)) <= l2_bytes() / 4;
-  s.run.below = far && shape_.k[0] == 1 ? shape_.s[1] * src.stride[1] : 0;
 
   // Blocks of a line whose sources are still in the first cache when the next line wants them.
   s.block_channels = tile_size(shape_.groups, kBlockChannels);
@@ -221,10 +233,17 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   const index per_q = s.block_channels * (reach * s.run.w.src_step + s.run.w.phases) * index(sizeof(T));
   s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
 
+  s.depth = call.dst.size[0];
+  s.turns = task_planes(call);
   s.parts = Schedule::kLines;
   if (s.lines.size() == 1 && square_) s.parts = Schedule::kRows;
   if (s.lines.size() == 1 && !shape_.channels_first) s.parts = Schedule::kBlocks;
   index lines = index(s.lines.size());
+  if (shared_ > 1) {
+    s.parts = Schedule::kShared;
+    s.block_width = std::max<index>(s.run.w.end - s.run.w.begin, 1);
+    lines = ceil_div(s.depth, s.turns) * call.dst.size[1];
+  }
   if (s.parts == Schedule::kRows) lines = s.run.h.end - s.run.h.begin;
   if (s.parts == Schedule::kBlocks) lines = ceil_div(s.run.w.end - s.run.w.begin, s.block_width);
   const index threads = thread_count(call.threads);
@@ -240,10 +259,11 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.plane_chunk = shape_.channels_first ? std::max<index>(1, worth / (lines * line_elements)) : 1;
   const index wanted = threads > 1 ? ceil_div(4 * threads, s.planes) : 1;
   if (ceil_div(s.planes, s.plane_chunk) < 4 * threads) s.plane_chunk = 1;
-  s.line_chunk = std::clamp<index>(ceil_div(lines, wanted), 1,
-                                   shape_.channels_first ? lines : kTaskLines * task_planes(call));
-  s.line_chunk = std::min(lines, std::max(s.line_chunk, ceil_div(worth, line_elements)));
-  s.line_chunks = ceil_div(lines, s.line_chunk);
+  s.line_chunk =
+      std::clamp<index>(ceil_div(lines, wanted), 1, shape_.channels_first ? lines : kTaskLines * s.turns);
+  const index most = shared_ > 1 ? call.dst.size[1] : lines;
+  s.line_chunk = std::min(most, std::max(s.line_chunk, ceil_div(worth, line_elements)));
+  s.line_chunks = lines / most * ceil_div(most, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
 
   // Rows that share cache lines with their neighbours go around the caches together.
@@ -257,7 +277,8 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
 
 // The lines or rows of a task.
 template <class T>
-DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
+DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index part) const {
+  const index first = part * plan.line_chunk;
   DepthwiseRun<T> run = plan.run;
   run.lines = plan.lines.data();
   run.line_count = 1;
@@ -270,6 +291,13 @@ DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
     take(run.h, 1);
   } else if (plan.parts == Schedule::kBlocks) {
     take(run.w, plan.block_width);
+  } else if (plan.parts == Schedule::kShared) {
+    const index height = run.h.dst_size, parts = ceil_div(height, plan.line_chunk);
+    const index plane = part / parts * plan.turns, planes = std::min(plan.turns, plan.depth - plane);
+    run.line_begin = part % parts * plan.line_chunk;
+    run.line_end = std::min(run.line_begin + plan.line_chunk, height);
+    run.lines += plane * (height + shared_ - 1) + run.line_begin * planes;
+    run.line_count = (run.line_end - run.line_begin + shared_ - 1) * planes;
   } else {
     run.lines += first;
     run.line_count = std::min(plan.line_chunk, index(plan.lines.size()) - first);
@@ -280,7 +308,7 @@ DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index first) {
 template <class T>
 void DepthwiseMethod<T>::run_images(const Schedule& plan, const Call<T>& call, index task) const {
   const index image = task / plan.line_chunks;
-  DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
+  DepthwiseRun<T> run = cut(plan, task % plan.line_chunks);
   run.src = call.src.data + image * call.src.stride_n;
   run.dst = call.dst.data + image * call.dst.stride_n;
   run.weights = weights_.data();
@@ -330,7 +358,7 @@ void DepthwiseMethod<T>::run_fetching(const Schedule& plan, DepthwiseRun<T> run,
 template <class T>
 void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, index task) const {
   const index plane = task / plan.line_chunks * plan.plane_chunk;
-  DepthwiseRun<T> run = cut(plan, task % plan.line_chunks * plan.line_chunk);
+  DepthwiseRun<T> run = cut(plan, task % plan.line_chunks);
   T* const stage = plan.staged ? static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.staged))) : nullptr;
   const auto source = [&](index p) {
     const index group = p % call.dst.c / shape_.dst_channels();

@@ -116,7 +116,13 @@ void add_dot_gradients(KernelTable<T>& t) {
 
 template <class T, int K, int S>
 DepthwiseKernel<T> depthwise() {
-  DepthwiseKernel<T> out = {K, S, {depthwise_last<T, K, S, true>, depthwise_last<T, K, S, false>}, {}, {}};
+  DepthwiseKernel<T> out = {K,  S, {depthwise_forward<T, K, S>, depthwise_adjoint<T, K, S, 1>}, 1, nullptr,
+                            {}, {}};
+  // Without a stride a row is no larger than the sums that it would be added to.
+  if constexpr (S > 1 && K > S) {
+    out.shared = (K + S - 1) / S;
+    out.last_shared = depthwise_adjoint<T, K, S, (K + S - 1) / S>;
+  }
   if constexpr (S < 4) {
     out.plane[0][0] = depthwise_plane<T, K, S, true, 0>;
     out.plane[0][1] = depthwise_plane<T, K, S, true, S - 1>;
