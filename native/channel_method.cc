@@ -28,6 +28,7 @@ constexpr index kStageRows = 16, kStagePiece = 256;  // planes and positions tha
 constexpr index kJoinBytes = 32 << 10;               // of lines that leave a buffer together
 constexpr index kMostLineBytes = 256 << 10;          // of all lines in that buffer
 constexpr index kLeastRunBytes = 512;                // that is worth a way around the caches
+constexpr index kFewTerms = 16;                      // of a sum, which do not hide its store
 template <class T>
 constexpr index kStageGap = 64 / index(sizeof(T));  // between the rows of that buffer: other sets of a cache
 
@@ -315,7 +316,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     const index run = s.joins ? s.join_lines * s.axis[1].dst_step * call.dst.size[2] : call.dst.size[2];
     s.streams = outgrows_caches(call.dst) && run * index(sizeof(T)) >= kLeastRunBytes;
   } else {
-    s.streams = worth_streaming(call.dst, packing_.dst_channels);
+    const bool few_terms = packing_.src_channels * most_taps(kAxes) <= kFewTerms;
+    s.streams = worth_streaming(call.dst, packing_.dst_channels, few_terms ? kKeptCaches : 4);
   }
   // What caches hold need not be fetched.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;

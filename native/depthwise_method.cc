@@ -214,11 +214,9 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.run.h = rows(call);
   s.run.channels = s.run.channel_end = shape_.groups;
   s.run.channel_begin = 0;
-  // Planes are written row by row of several, which costs more than lines of channels where they enter the
-  // caches.
   const index phases = shape_.kind == Kind::forward ? shape_.s[2] : 1;
-  s.run.streams = shape_.channels_first ? square_ && worth_streaming(call.dst, table_.lanes * phases, 8)
-                                        : worth_streaming(call.dst, shape_.groups, 12);
+  const index run = shape_.channels_first ? table_.lanes * phases : shape_.groups;
+  s.run.streams = (!shape_.channels_first || square_) && worth_streaming(call.dst, run, kKeptCaches);
 
   // What no second cache holds is fetched before it is read.
   const View<const T>& src = call.src;
@@ -269,7 +267,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   // Rows that share cache lines with their neighbours go around the caches together.
   const bool whole = s.line_chunks == 1 && dst.stride[2] == 1 && dst.stride[1] == dst.size[2] &&
                      (dst.size[0] == 1 || dst.stride[0] == dst.size[1] * dst.size[2]);
-  const bool stages = shape_.channels_first && whole && !s.run.streams && outgrows_caches(dst, 8) &&
+  const bool stages = shape_.channels_first && whole && !s.run.streams && outgrows_caches(dst, kKeptCaches) &&
                       plane * index(sizeof(T)) <= kMostPlane;
   s.staged = stages ? plane : 0;
   return s;

@@ -215,7 +215,8 @@ index elements_of(const View<T>& a) {
 // Whether sources are fetched ahead, and destinations written around the caches: an array far larger than the
 // second cache would only pass through it, after being read for nothing. `caches` is how many times the
 // second cache an array must be: where arithmetic hides the stores that is little, where it does not, the
-// array had better stay in the third cache.
+// array had better stay in the third cache, which keeps up to `kKeptCaches`.
+constexpr index kKeptCaches = 12;
 template <class T>
 bool outgrows_caches(const View<T>& array, index caches = 4) {
   return elements_of(array) * index(sizeof(T)) > caches * l2_bytes();
