@@ -189,9 +189,10 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // and all scratch memory stays well below a quarter of the arrays.
   const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
   const int threads = thread_count(call.threads);
-  const index share = scratch_share(p.shape, call), most = share + share / 5;
-  // Few tiles of each of several strands suffice together, but short blocks copy more of their borders.
-  const index limit = s.families.size() < s.axis[2].variants.size() ? most : share;
+  const index share = scratch_share(p.shape, call), most = share + share / 4 - lanes;
+  // All of that quarter is worth having where strands share their tiles, since short blocks copy more of
+  // their borders, and where the weights would pass over fewer tiles than share them well.
+  const bool joins = s.families.size() < s.axis[2].variants.size();
   s.batch_block = 1;
   // Before a block is cut for the share's sake, families take turns, unless that would end what overlaid
   // windows or products in place save.
@@ -199,7 +200,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   for (;;) {
     const index tiles = count();
     const bool fills_cache = tiles > kSharingTiles && s.point_elements + s.product_elements > budget;
-    const bool fills_share = tiles > kFewestTiles && s.elements() > limit;
+    const bool fills_share =
+        tiles > kFewestTiles && s.elements() > (joins || tiles <= kSharingTiles ? most : share);
     if (!fills_cache && !fills_share) break;
     if (!fills_cache && may_take_turns) {
       const index before = s.elements();
