@@ -245,7 +245,7 @@ struct DepthwiseRun {
   const T* weights;
   const T* bias;
   DepthwiseAxis w;
-  DepthwiseAxis h;  // for kernels of whole planes: a line is a plane then, its rows are planes too
+  DepthwiseAxis h;  // for kernels of whole planes, whose lines and rows are planes, and for shared rows
   index channel_begin, channel_end, channels;
   bool streams;                // destinations go around the caches
   bool fetches;                // an adjoint's tile asks for what the next one reads

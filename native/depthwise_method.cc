@@ -42,8 +42,8 @@ class DepthwiseMethod final : public Method<T> {
     index depth, turns;  // planes, and those whose shared rows take turns
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
-    bool fetches;  // the next plane while one computes
-    index staged;  // destinations of a plane that leaves the first cache as a whole, or 0
+    bool fetches_planes;  // the next one while one computes
+    index staged;         // destinations of a plane that leaves the first cache as a whole, or 0
   };
 
   static bool in_place(const Call<T>& call, bool channels_first);
@@ -79,7 +79,7 @@ class DepthwiseMethod final : public Method<T> {
   const KernelTable<T>& table_;
   void (*kernel_)(const DepthwiseRun<T>&);
   const DepthwiseKernel<T>* square_ = nullptr;  // whose kernels take planes, not lines
-  int shared_ = 1;                              // lines that take a source row from each other
+  int shared_ = 1;                              // lines of an adjoint that a source row is read for
   std::vector<AxisClass> classes_[kAxes];
   std::vector<DepthwiseTap> taps_;  // along w, by phase
   std::vector<index> phase_taps_;
@@ -116,10 +116,10 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
     std::copy_n(kernel, shape.taps() * shape.groups, weights_.data());
     const DepthwiseKernel<T>* known = line_kernel(table_, shape);
     if (known && shape.groups >= table_.lanes) kernel_ = known->last[kind];
-    const bool equal = shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] && shape.d[1] == 1;
-    if (known && !forward && equal && shape.groups % table_.lanes == 0 && known->shared > 1) {
-      shared_ = known->shared;
-      kernel_ = known->last_shared;
+    const DepthwiseKernel<T>* square = square_kernel(table_, shape);
+    if (square && !forward && square->shared > 1 && shape.groups % table_.lanes == 0) {
+      shared_ = square->shared;
+      kernel_ = square->last_shared;
     }
   }
 }
@@ -140,7 +140,7 @@ template <class T>
 void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
   const index per_row = shape_.k[2] * (shape_.channels_first ? 1 : shape_.groups);
   const index plane = weights_of(0, 1) - weights_of(0, 0);
-  plan.lines.reserve(std::size_t(call.dst.size[0] * call.dst.size[1]));
+  plan.lines.reserve(std::size_t(call.dst.size[0] * (call.dst.size[1] + shared_ - 1)));
   if (square_) {
     for (index d = 0; d < call.dst.size[0]; ++d) {
       const index first = index(plan.rows.size());
@@ -221,8 +221,9 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   // What no second cache holds is fetched before it is read.
   const View<const T>& src = call.src;
   s.run.fetches = outgrows_caches(src);
-  s.fetches = s.run.fetches && square_ && shape_.kind == Kind::adjoint && src.stride[1] == src.size[2] &&
-              src.size[1] * src.size[2] * index(sizeof(T)) <= l2_bytes() / 4;
+  s.fetches_planes = s.run.fetches && square_ && shape_.kind == Kind::adjoint &&
+                     src.stride[1] == src.size[2] &&
+                     src.size[1] * src.size[2] * index(sizeof(T)) <= l2_bytes() / 4;
 
   // Blocks of a line whose sources are still in the first cache when the next line wants them.
   s.block_channels = tile_size(shape_.groups, kBlockChannels);
@@ -239,7 +240,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   index lines = index(s.lines.size());
   if (shared_ > 1) {
     s.parts = Schedule::kShared;
-    s.block_width = std::max<index>(s.run.w.end - s.run.w.begin, 1);
+    s.block_width = std::max<index>(s.run.w.end - s.run.w.begin, 1);  // no two tiles may add the same
     lines = ceil_div(s.depth, s.turns) * call.dst.size[1];
   }
   if (s.parts == Schedule::kRows) lines = s.run.h.end - s.run.h.begin;
@@ -257,10 +258,11 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.plane_chunk = shape_.channels_first ? std::max<index>(1, worth / (lines * line_elements)) : 1;
   const index wanted = threads > 1 ? ceil_div(4 * threads, s.planes) : 1;
   if (ceil_div(s.planes, s.plane_chunk) < 4 * threads) s.plane_chunk = 1;
-  s.line_chunk =
-      std::clamp<index>(ceil_div(lines, wanted), 1, shape_.channels_first ? lines : kTaskLines * s.turns);
+  // The first and the last lines of a task read rows that others read as well.
+  const index least = std::max<index>(ceil_div(worth, line_elements), 4 * (shared_ - 1));
   const index most = shared_ > 1 ? call.dst.size[1] : lines;
-  s.line_chunk = std::min(most, std::max(s.line_chunk, ceil_div(worth, line_elements)));
+  const index some = shape_.channels_first ? lines : shared_ > 1 ? kTaskLines : kTaskLines * s.turns;
+  s.line_chunk = std::min(most, std::max(std::clamp<index>(ceil_div(lines, wanted), 1, some), least));
   s.line_chunks = lines / most * ceil_div(most, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
 
@@ -370,7 +372,7 @@ void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, i
     run.dst = stage ? stage : to;
     run.weights = weights_.data() + weights_of(c / shape_.dst_channels(), c % shape_.dst_channels());
     run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
-    if (plan.fetches)
+    if (plan.fetches_planes)
       run_fetching(plan, run, plan.line_chunks == 1 && p + 1 < plan.planes ? source(p + 1) : nullptr);
     else
       plan.kernel(run);
@@ -387,7 +389,7 @@ bool DepthwiseMethod<T>::in_place(const Call<T>& call, bool channels_first) {
 }
 
 // What computes arrays that are not: rare, so made when first wanted. It adds the taps in the same order, but
-// those of several source planes by turns.
+// those of several source planes by turns, as shared rows do.
 template <class T>
 const Method<T>& DepthwiseMethod<T>::other_layouts() const {
   std::call_once(other_once_, [this] {

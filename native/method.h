@@ -60,7 +60,7 @@ inline index workers(int threads, index tasks) {
 }
 
 // Elements of scratch memory that a thread may use where it can do with them: those of all threads then stay
-// well below a quarter of input, output and kernel.
+// below a quarter of input, output and kernel.
 template <class T>
 index scratch_share(const Shape& shape, const Call<T>& call) {
   const index kernel = shape.taps() * shape.c_out / shape.groups * shape.c_in;
@@ -125,11 +125,16 @@ const DepthwiseKernel<T>* line_kernel(const KernelTable<T>& table, const Shape& 
     if (k.kernel_size == shape.k[2] && k.stride == shape.s[2] && shape.d[2] == 1) return &k;
   return nullptr;
 }
+// If h is like w.
+template <class T>
+const DepthwiseKernel<T>* square_kernel(const KernelTable<T>& table, const Shape& shape) {
+  const bool square = shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] && shape.d[1] == 1;
+  return square ? line_kernel(table, shape) : nullptr;
+}
 template <class T>
 const DepthwiseKernel<T>* plane_kernel(const KernelTable<T>& table, const Shape& shape) {
-  const DepthwiseKernel<T>* known = line_kernel(table, shape);
-  const bool square = shape.k[1] == shape.k[2] && shape.s[1] == shape.s[2] && shape.d[1] == 1;
-  return known && known->plane[0][0] && square ? known : nullptr;
+  const DepthwiseKernel<T>* known = square_kernel(table, shape);
+  return known && known->plane[0][0] ? known : nullptr;
 }
 template <class T>
 std::unique_ptr<Method<T>> make_depthwise_method(const Shape& shape, const T* kernel, const Path& path);

@@ -186,10 +186,10 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     return false;
   };
   // Transformed points and products of a block stay in the L2 cache beside the weights that pass over them,
-  // and all scratch memory stays well below a quarter of the arrays.
+  // and all scratch memory stays below a quarter of the arrays.
   const index budget = block_budget() / index(sizeof(T)) * 3 / 2;
   const int threads = thread_count(call.threads);
-  const index share = scratch_share(p.shape, call), most = share + share / 4 - lanes;
+  const index share = scratch_share(p.shape, call), most = share + share / 4 - 1;
   // All of that quarter is worth having where strands share their tiles, since short blocks copy more of
   // their borders, and where the weights would pass over fewer tiles than share them well.
   const bool joins = s.families.size() < s.axis[2].variants.size();
@@ -201,7 +201,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     const index tiles = count();
     const bool fills_cache = tiles > kSharingTiles && s.point_elements + s.product_elements > budget;
     const bool fills_share =
-        tiles > kFewestTiles && s.elements() > (joins || tiles <= kSharingTiles ? most : share);
+        tiles > kFewestTiles && s.elements() > (joins || tiles < 2 * kSharingTiles ? most : share);
     if (!fills_cache && !fills_share) break;
     if (!fills_cache && may_take_turns) {
       const index before = s.elements();

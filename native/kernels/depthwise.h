@@ -103,6 +103,7 @@ inline void adjoint_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& 
       load_columns<T, columns, Edge>(a.w, x, first, source);
 #pragma GCC unroll 8
       for (int l = 0; l < L; ++l) {
+        if (L > 1 && !to[l]) continue;
         if (K % S != 0 && L > 1 && row->tap + l * S >= K) break;
         const T* w = a.weights + row->weights + l * S * K * a.channels + c;
 #pragma GCC unroll 8

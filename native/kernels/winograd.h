@@ -199,7 +199,8 @@ __attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst,
   }
 }
 
-// Destinations of one vector of channels, from (d, h, w), of which a plane and a line have as many as given.
+// One vector of channels of a tile to where it belongs: its outputs (d, h, w), `plane` and `line` of them per
+// d and h.
 template <class T>
 __attribute__((noinline)) void put_outputs(const ct::WinogradOutput<T>& a, const T* outputs, int plane,
                                            int line, int v, T* tile) {

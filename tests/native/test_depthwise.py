@@ -303,19 +303,21 @@ def test_many_small_planes_are_those_of_each_image(path, kernel, stride, channel
         ((4, 4), 2, (43, 41)),
         ((5, 5), 2, (42, 41)),
         ((8, 8), 4, (23, 31)),
+        ((4, 4), 2, (1, 300)),
         ((4, 4, 4), 2, (7, 11, 13)),
         ((3, 4, 4), (1, 2, 2), (9, 11, 13)),
     ],
 )
 def test_rows_of_several_lines_and_tasks(path, kernel, strides, sizes):
     """Lines that tasks part from each other take their rows from both sides."""
-    for padding in PADDINGS:
-        x, w, _, options = arrays(kernel, strides, 1, padding, "channels_last", 48, "float32", sizes)
+    for number, padding in enumerate(PADDINGS):
+        channels, dtype = (48, 144)[number % 2], ("float32", "float64")[number // 2]
+        x, w, _, options = arrays(kernel, strides, 1, padding, "channels_last", channels, dtype, sizes)
         y = reference.conv_transpose(x, w, **options)
         want = reference.conv(y, w, sizes, **options)
         for threads in (1, 2, 5):
-            out, marks = marked(want.shape, "float32")
-            convtranspose.conv(y.astype("float32"), w, out=out, threads=threads, **options)
+            out, marks = marked(want.shape, dtype)
+            convtranspose.conv(y.astype(dtype), w, out=out, threads=threads, **options)
             np.testing.assert_array_equal(out, want, err_msg=padding)
             assert all((mark == 7.25).all() for mark in marks)
 
