@@ -36,8 +36,8 @@ class DepthwiseMethod final : public Method<T> {
     DepthwiseRun<T> run;
     void (*kernel)(const DepthwiseRun<T>&);
     // What tasks share out: lines, or those of some planes that share their rows, or the rows of one plane,
-    // or the blocks of one line of channels. Rows of a tile that two tasks meet in are computed by both, and
-    // are the same.
+    // or the blocks of one line of channels. A plane's rows of a tile that two tasks meet in are computed by
+    // both, and are the same.
     enum { kLines, kShared, kRows, kBlocks } parts;
     index depth, turns;  // planes, and those whose shared rows take turns
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
