@@ -147,9 +147,11 @@ void Winograd<T>::Task::transform(const Family& family, const Tiles& tiles,
       offset[a][n] = at < 0 || at >= plan_.axis[a].src_size ? kOutside : line * sample_stride_[a];
     }
   };
-  // Tiles of a line that have all samples: from one to the next.
+  // Tiles of a line up to `whole` have all samples but those before the line.
   const Variant& along = *tiles.variant[2];
   const index tile_step = step[2] * along.shape().outputs;
+  const index last = along.base + source[2]->offset + step[2] * (first_[2] + samples[2] - 1);
+  const index whole = ceil_div(plan_.axis[2].src_size - last, tile_step);
   in.sample_step = tile_step * sample_stride_[2];
   in.dst_step = plan_.pitch;
   for (index n = 0; n < images_; ++n) {
@@ -170,12 +172,7 @@ void Winograd<T>::Task::transform(const Family& family, const Tiles& tiles,
               for (index sw = 0; sw < samples[2]; ++sw)
                 *next++ = there && offset[2][sw] != kOutside ? image + row + offset[2][sw] : zeros_;
             }
-          in.tiles = 1;
-          if (all) {
-            const index last = along.base + source[2]->offset + step[2] * (first_[2] + samples[2] - 1);
-            const index whole = ceil_div(plan_.axis[2].src_size - last, tile_step) - w;
-            in.tiles = std::clamp<index>(whole, 1, tiles.grid[2] - w);
-          }
+          in.tiles = all ? std::clamp<index>(whole - w, 1, tiles.grid[2] - w) : 1;
           kernel(in);
         }
       }
@@ -303,8 +300,8 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
     return j * to_step_[a];
   };
   const index outputs = tiles.variant[2]->shape().outputs;
-  // From tile t of a line on, those that have all destinations.
-  const auto whole = [&](index t) { return (strand[2]->count + strand[2]->lead - first_[2]) / outputs - t; };
+  // Tiles of a line up to this one have all destinations but those before the line.
+  const index whole = std::min((strand[2]->count + strand[2]->lead - first_[2]) / outputs, tiles.count[2]);
   out.src_step = pitch;
   out.dst_step = outputs * to_step_[2];
   for (index n = 0; n < images_; ++n)
@@ -316,8 +313,7 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
         for (index w = 0; w < tiles.count[2]; w += out.tiles) {
           out.src = products + (row + w) * pitch;
           out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
-          out.tiles = 1;
-          if (out.begin[2] == 0 && out.end[2] == outputs) out.tiles = std::min(tiles.count[2] - w, whole(w));
+          out.tiles = out.begin[2] == 0 && out.end[2] == outputs ? whole - w : 1;
           if (out.begin[2] < out.end[2]) kernel(out);
         }
       }
