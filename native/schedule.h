@@ -212,11 +212,13 @@ index elements_of(const View<T>& a) {
   return a.n * a.c * a.size[0] * a.size[1] * a.size[2];
 }
 
+// What the third cache keeps of an array, in second caches.
+constexpr index kKeptCaches = 12;
+
 // Whether sources are fetched ahead, and destinations written around the caches: an array far larger than the
 // second cache would only pass through it, after being read for nothing. `caches` is how many times the
 // second cache an array must be: where arithmetic hides the stores that is little, where it does not, the
-// array had better stay in the third cache, which keeps up to `kKeptCaches`.
-constexpr index kKeptCaches = 12;
+// array had better stay in the third cache.
 template <class T>
 bool outgrows_caches(const View<T>& array, index caches = 4) {
   return elements_of(array) * index(sizeof(T)) > caches * l2_bytes();
