@@ -39,7 +39,8 @@ class DepthwiseMethod final : public Method<T> {
     // or the blocks of one line of channels. A plane's rows of a tile that two tasks meet in are computed by
     // both, and are the same.
     enum { kLines, kShared, kRows, kBlocks } parts;
-    index depth, turns;  // planes, and those whose shared rows take turns
+    // Planes, and those whose lines take turns: a large source passes the caches once for all of them.
+    index depth, turns;
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
     bool fetches_planes;  // the next one while one computes
@@ -59,10 +60,6 @@ class DepthwiseMethod final : public Method<T> {
     return -floor_div(-axis.lo, axis.s) * axis.s - axis.lo;
   }
   DepthwiseAxis rows(const Call<T>& call) const;
-  // Planes whose lines take turns: a large source passes the caches once for all of them.
-  index task_planes(const Call<T>& call) const {
-    return shape_.k[0] > 1 ? std::min(kTaskPlanes, std::max<index>(call.dst.size[0], 1)) : 1;
-  }
   // Where the weights of a plane of a group begin: a kernel has its outputs apart and its inputs side by
   // side.
   index weights_of(index group, index plane) const {
@@ -170,10 +167,9 @@ void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
     plan.lines.push_back(
         {d * call.dst.stride[0] + h * call.dst.stride[1], first, index(plan.rows.size()) - first, h});
   };
-  const index planes = task_planes(call);
-  for (index first = 0; first < call.dst.size[0]; first += planes)
+  for (index first = 0; first < plan.depth; first += plan.turns)
     for (index h = 0; h < call.dst.size[1] + shared_ - 1; ++h)
-      for (index d = first; d < std::min(first + planes, call.dst.size[0]); ++d) add_line(d, h);
+      for (index d = first; d < std::min(first + plan.turns, plan.depth); ++d) add_line(d, h);
 }
 
 template <class T>
@@ -203,6 +199,8 @@ DepthwiseAxis DepthwiseMethod<T>::rows(const Call<T>& call) const {
 template <class T>
 typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>& call) const {
   Schedule s;
+  s.depth = call.dst.size[0];
+  s.turns = shape_.k[0] > 1 ? std::min(kTaskPlanes, std::max<index>(s.depth, 1)) : 1;
   add_lines(call, s);
   s.run.rows = s.rows.data();
   s.run.taps = taps_.data();
@@ -232,8 +230,6 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   const index per_q = s.block_channels * (reach * s.run.w.src_step + s.run.w.phases) * index(sizeof(T));
   s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
 
-  s.depth = call.dst.size[0];
-  s.turns = task_planes(call);
   s.parts = Schedule::kLines;
   if (s.lines.size() == 1 && square_) s.parts = Schedule::kRows;
   if (s.lines.size() == 1 && !shape_.channels_first) s.parts = Schedule::kBlocks;
