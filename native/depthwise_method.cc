@@ -385,7 +385,7 @@ bool DepthwiseMethod<T>::in_place(const Call<T>& call, bool channels_first) {
 }
 
 // What computes arrays that are not: rare, so made when first wanted. It adds the taps in the same order, but
-// those of several source planes by turns, as shared rows do.
+// those of several source planes by turns, as shared rows do, and adjoints of pairs at once.
 template <class T>
 const Method<T>& DepthwiseMethod<T>::other_layouts() const {
   std::call_once(other_once_, [this] {

@@ -50,7 +50,7 @@ inline void to_lanes(Vec<T> (&v)[Forward ? 1 : S]) {
   }
 }
 template <class T, int S, bool Forward>
-inline void from_lanes(Vec<T> (&v)[Forward ? S : 1]) {
+inline void from_lanes(Vec<T>* v) {
   if constexpr (kHalves<S, Forward> && Forward) {
     const Vec<T> a = v[0], b = v[1];
     v[0] = zip_halves<T, 0>(a, b);
@@ -60,19 +60,26 @@ inline void from_lanes(Vec<T> (&v)[Forward ? S : 1]) {
   }
 }
 
+// Adjoints with a stride of two and an even number of taps never part the phases of their sources: pairs of
+// neighbours meet pairs of weights, and the sums of even and odd taps along w meet at the end.
+template <int K, int S, bool Forward>
+constexpr bool kPairs = S == 2 && !Forward && K % 2 == 0;
+
 // Where the weights of a tile are: in registers beside its sums, if they find room there. Else instructions
-// without broadcast operands want them spread over vectors, once per line.
+// without broadcast operands want them spread over vectors, once per line, as pairs are.
 template <int K, int S, bool Forward, int H>
 struct PlaneWeights {
   static constexpr int phases = Forward ? S : 1, step = Forward ? 1 : S;
-  static constexpr bool kept = K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
-  static constexpr bool spread = !kept && kVectorBytes < 64;
+  static constexpr bool pairs = kPairs<K, S, Forward>;
+  static constexpr bool kept = !pairs && K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
+  static constexpr bool spread = pairs || (!kept && kVectorBytes < 64);
 };
 
-// The weights of one row of a line, spread over vectors.
-template <class T, int K>
+// The weights of one row of a line, spread over vectors, each number or each two.
+template <class T, int K, bool Pairs>
 inline void spread_weights(const T* w, T* vectors) {
-  for (int t = 0; t < K * K; ++t) store(vectors + t * Simd<T>::lanes, splat(w[t]));
+  for (int t = 0; t < K * K; t += Pairs ? 2 : 1, vectors += Simd<T>::lanes)
+    store(vectors, Pairs ? zip_low<T>(splat(w[t]), splat(w[t + 1])) : splat(w[t]));
 }
 
 // One vector of neighbouring q by H rows of q, with all phases of both axes. At an edge, vectors are loaded
@@ -90,29 +97,30 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   static const T zeros[K * S + step * lanes] = {};
   const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride, src_rows = a.h.src_size;
   const ct::index top = q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
-  Vec<T> acc[H * phases][phases];
-  const Vec<T> bias = splat(*a.bias);
-#pragma GCC unroll 16
-  for (int i = 0; i < H * phases; ++i)
+  constexpr bool pairs = Weights::pairs;
+  Vec<T> acc[H * phases][pairs ? 2 : phases];
+  const Vec<T> bias = pairs ? zip_low<T>(splat(*a.bias), Vec<T>{}) : splat(*a.bias);
+#pragma GCC unroll 32
+  for (auto& sums : acc)
 #pragma GCC unroll 8
-    for (int r = 0; r < phases; ++r) acc[i][r] = bias;
+    for (Vec<T>& sum : sums) sum = bias;
 
   for (ct::index n = 0; n < line.count; ++n) {
     const ct::DepthwiseRow& from = a.rows[line.first + n];
     const T* w = a.weights + from.weights;
     Vec<T> k[kept ? K * K : 1];
     if constexpr (kept) {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
       for (int t = 0; t < K * K; ++t) k[t] = splat(w[t]);
     }
-    T here[Weights::spread ? K * K * lanes : 1];
-    if (Weights::spread && !spread) spread_weights<T, K>(w, here);
+    alignas(kVectorBytes) T here[Weights::spread ? K * K * lanes : 1];
+    if (Weights::spread && !spread) spread_weights<T, K, Weights::pairs>(w, here);
     const T* const vectors = spread ? spread + n * K * K * lanes : here;
     const auto weight = [&](int t) {
       return kept ? k[t] : Weights::spread ? load(vectors + t * lanes) : splat(w[t]);
     };
     const T* plane = a.src + from.src + q * step + a.w.src_first + top * src_pitch;
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int m = 0; m < rows; ++m) {
       const int row = Forward ? rows - 1 - m : m;  // ascending taps
       const bool outside = EdgeRow && (top + row < 0 || top + row >= src_rows);
@@ -126,14 +134,25 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
           source[r] =
               EdgeColumn ? load(x + Column::offset(n), column.loaded[n]) : load(x + Column::offset(n));
         }
-        to_lanes<T, S, Forward>(source);
+        if constexpr (!pairs) to_lanes<T, S, Forward>(source);
 #pragma GCC unroll 8
         for (int r = 0; r < step; ++r) hold(source[r]);
+        if constexpr (pairs) {
+#pragma GCC unroll 32
+          for (int i = 0; i < H; ++i) {
+            const int th = row - i * S;
+            if (th < 0 || th >= K) continue;
+            const Vec<T> k = load(vectors + (th * groups + j) * lanes);
+            acc[i][0] += source[0] * k;
+            acc[i][1] += source[1] * k;
+          }
+          continue;
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < S; ++r) {
           const int tw = j * S + r - P;
           if (tw < 0 || tw >= K) continue;
-#pragma GCC unroll 16
+#pragma GCC unroll 32
           for (int i = 0; i < H * phases; ++i) {
             const int th = Forward ? (i / S + window - 1 - row) * S + i % S : row - i * S;
             if (th < (Forward ? i % S : 0) || th >= K) continue;
@@ -147,9 +166,13 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   const ct::index first = q_h * phases + a.h.dst_first, o = q * phases + a.w.dst_first;
   const ct::index rows_left = a.h.dst_size - first;
   T* dst = a.dst + line.dst + first * dst_pitch + o;
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int i = 0; i < H * phases; ++i, dst += dst_pitch) {
     if (EdgeRow && (first + i < 0 || i >= rows_left)) continue;
+    if constexpr (pairs) {
+      to_lanes<T, S, Forward>(acc[i]);
+      acc[i][0] += acc[i][1];
+    }
     from_lanes<T, S, Forward>(acc[i]);
 #pragma GCC unroll 8
     for (int r = 0; r < phases; ++r)
@@ -166,7 +189,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 constexpr int depthwise_rows(int kernel_size, int stride, bool forward) {
   if (stride == 1) return kernel_size == 3 ? 8 : 4;
   if (kRegisters < 32) return 2;
-  return !forward ? 4 : kernel_size <= 4 ? 3 : 2;
+  return !forward ? 8 : kernel_size <= 4 ? 3 : 2;
 }
 
 template <class T, int K, int S, bool Forward, int P = 0>
@@ -175,14 +198,16 @@ void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   // The first column of tiles and another, for planes that have an edge on both sides in turn.
   TileColumn<T, K, S, Forward, P> columns[2] = {};
   ct::index known[2] = {a.w.begin - 1, a.w.begin - 1};
-  constexpr bool spreads = PlaneWeights<K, S, Forward, H>::spread;
+  using Weights = PlaneWeights<K, S, Forward, H>;
+  constexpr bool spreads = Weights::spread;
   constexpr int most_rows = 4;
-  T vectors[spreads ? most_rows * K * K * lanes : 1];
+  alignas(kVectorBytes) T vectors[spreads ? most_rows * K * K * lanes : 1];
   for (ct::index n = 0; n < a.line_count; ++n) {
     const ct::DepthwiseLine& line = a.lines[n];
     const bool spread = spreads && line.count <= most_rows;
     for (ct::index r = 0; spread && r < line.count; ++r)
-      spread_weights<T, K>(a.weights + a.rows[line.first + r].weights, vectors + r * K * K * lanes);
+      spread_weights<T, K, Weights::pairs>(a.weights + a.rows[line.first + r].weights,
+                                           vectors + r * K * K * lanes);
     const T* const weights = spread ? vectors : nullptr;
     for (ct::index q_h = a.h.begin; q_h < a.h.end; q_h += H) {
       const bool inner_rows = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;
