@@ -185,16 +185,21 @@ struct AxisTap {
 };
 
 // What the projection method adds up: shifted rows of products, each masked where it leaves its line.
-//   dst[c, j] = bias[c] + sum over lines l and taps t of (row(l, t, c)[j - shift(t)] where
-//   mask[j - shift(t)] has its bits set, else 0)
-// Row (t, c) of a line is number kernel_index(t) * channels + c of those. Whole vectors are read and written.
+//   dst[c, j] = bias[c] + sum over lines l and taps t of (lines[l][src(t) + c * src_step + j] where
+//   mask(t)[j] has its bits set, else 0)
+// Whole vectors are read and written.
+template <class T>
+struct SumTap {
+  index src;
+  const T* mask;
+};
+
 template <class T>
 struct SumTile {
   const T* const* lines;
-  const AxisTap* taps;
-  const T* mask;
+  const SumTap<T>* taps;
   index line_count, tap_count, channels, count;
-  index src_step, dst_step;  // between rows, between channels of sums
+  index src_step, dst_step;  // between channels of products, and of sums
   const T* bias;
   T* dst;
 };

@@ -4,7 +4,8 @@
 // registers. Forward only.
 //
 // A task walks down the lines of its block. Products live in a ring of a few lines, planar: (tap and
-// channel, position). A line of destinations is the sum of rows of that ring, each read with its shift.
+// channel, position). A line of destinations is the sum of rows of that ring, each read with its shift. Lines
+// of a small plane are joined: as far as the same taps meet the source, they are one sum.
 #include <algorithm>
 #include <cstring>
 
@@ -32,17 +33,21 @@ class ProjectionMethod final : public TaskMethod<T, ProjectionMethod<T>> {
     index tasks;
     index window[kAxes];  // source positions of a block, at most
     index step_lines, plane_steps, slots;
+    bool joined;  // the ring holds planes of a block, in which line follows line, as in those of the sums
     index pitch;  // between rows of the ring: positions of a step and what whole vectors read beyond
     index chunk;  // positions that are projected at once
     index front;  // what shifted rows read before the first position
-    index ring, products, source, line, mask;  // elements of scratch memory, which are together
+    index run;    // most positions of a sum
+    index first_shift, mask;                    // of the masks: the least shift, and elements of each
+    index ring, products, source, line, masks;  // elements of scratch memory, which are together
     index scratch_elements;
   };
   struct Task;
 
   Schedule schedule(const Call<T>& call) const;
-  // Between the rows of a line of sums: whole vectors, which may begin anywhere.
-  index line_pitch(index width) const { return (ceil_div(width, table_.lanes) + 1) * table_.lanes; }
+  // Between the rows of sums: whole vectors, which may begin anywhere.
+  index run_pitch(const Schedule& s) const { return (ceil_div(s.run, table_.lanes) + 1) * table_.lanes; }
+  bool joins_lines(const Schedule& s, const Call<T>& call) const;
   void run_task(const Schedule& plan, const Call<T>& call, index task) const;
 
   Shape shape_;
@@ -95,6 +100,18 @@ ProjectionMethod<T>::ProjectionMethod(const Shape& shape, const T* kernel, const
   }
 }
 
+// Whether every phase of w has as many destinations as the source has positions, and lines of them leave at
+// once.
+template <class T>
+bool ProjectionMethod<T>::joins_lines(const Schedule& s, const Call<T>& call) const {
+  const View<T>& dst = call.dst;
+  const auto whole = [&](const Phase& p) { return p.count == call.src.size[2]; };
+  const std::vector<Phase>& phases = s.axis[2].phases;
+  return index(phases.size()) == shape_.s[2] && std::all_of(phases.begin(), phases.end(), whole) &&
+         index(identity_.size()) <= Line<T>::kMostRows &&
+         (dst.stride[2] == 1 || (dst.stride_c == 1 && dst.stride[2] == shape_.dst_channels()));
+}
+
 template <class T>
 typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<T>& call) const {
   Schedule s;
@@ -111,11 +128,18 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
     const bool whole =
         s.block[2] >= s.extent[2] && s.axis[2].q_begin <= reach_[2] && s.axis[2].q_end >= src.size[2];
     const bool together = whole && src.stride[1] == src.size[2] * src.stride[2];
-    s.step_lines = together ? std::clamp<index>(s.chunk / s.window[2], 1, s.window[1]) : 1;
-    s.plane_steps = ceil_div(s.window[1], s.step_lines);
-    s.slots = reach_[0] * s.plane_steps + ceil_div(reach_[1], s.step_lines) + 1;
-    s.pitch = ceil_div(s.step_lines * s.window[2], lanes) * lanes;
-    s.ring = 2 * s.front + 4 * lanes + s.slots * rows * s.pitch;
+    const auto ring_of = [&](index step_lines) {
+      s.step_lines = step_lines;
+      s.plane_steps = ceil_div(s.window[1], s.step_lines);
+      // A plane that is one step is over before the next one.
+      s.slots = reach_[0] * s.plane_steps + (s.plane_steps > 1 ? ceil_div(reach_[1], s.step_lines) : 0) + 1;
+      s.pitch = ceil_div(s.step_lines * s.window[2], lanes) * lanes;
+      return s.ring = 2 * s.front + 4 * lanes + s.slots * rows * s.pitch;
+    };
+    s.joined = together && s.window[1] > 1 && joins_lines(s, call) &&
+               ring_of(s.window[1]) * index(sizeof(T)) <= block_budget();
+    if (!s.joined) ring_of(together ? std::clamp<index>(s.chunk / s.window[2], 1, s.window[1]) : 1);
+    s.run = s.joined ? s.block[1] * s.window[2] : s.block[2];
     return s.ring * index(sizeof(T));
   };
   while (measure() > block_budget()) {
@@ -138,9 +162,13 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
   s.products = along_rows_ ? s.chunk * padded_ : 0;
   const bool in_place = along_rows_ && src.stride_c == 1;
   s.source = in_place ? 0 : shape_.src_channels() * s.chunk;
-  s.line = index(identity_.size()) * line_pitch(s.block[2]);
-  s.mask = 2 * s.front + s.window[2] + 4 * lanes;
-  s.scratch_elements = s.ring + s.products + s.source + s.line + s.mask;
+  s.line = index(identity_.size()) * run_pitch(s);
+  // Joined lines have a mask for every shift between sums and products, from that of the last tap to the
+  // first one's of a phase that begins a position later; others shift a single mask.
+  s.first_shift = s.axis[2].q_begin - reach_[2];
+  s.mask = s.joined ? run_pitch(s) : 2 * s.front + s.window[2] + 4 * lanes;
+  s.masks = s.joined ? (reach_[2] + 2) * s.mask : s.mask;
+  s.scratch_elements = s.ring + s.products + s.source + s.line + s.masks;
   return s;
 }
 
@@ -153,7 +181,16 @@ struct ProjectionMethod<T>::Task {
   index group = 0, image = 0;
   index q[kAxes], q_stop[kAxes];  // destinations, in q
   index lo[kAxes], hi[kAxes];     // the source positions they need
+  // Destinations [begin, end) of w meet the source; those around them, where a crop is negative, are the
+  // bias.
+  index begin, end;
   T *ring, *products, *source, *line, *mask;
+  // The sums of a phase of w: its row of the line, its first tap and how many.
+  struct Sums {
+    index row, first, count;
+  };
+  std::vector<Sums> sums;
+  std::vector<SumTap<T>> taps;
   std::vector<const T*> lines;  // of products: those of the sum at hand come first
 
   index width() const { return hi[2] - lo[2]; }
@@ -169,9 +206,36 @@ struct ProjectionMethod<T>::Task {
     source = products + plan.products;
     line = source + plan.source;
     mask = line + plan.line;
-    std::memset(mask, 0, sizeof(T) * std::size_t(plan.mask));
-    std::memset(mask + plan.front, 0xff, sizeof(T) * std::size_t(width()));
-    mask += plan.front;
+    begin = std::clamp<index>(lo[2], q[2], q_stop[2]);
+    end = std::clamp<index>(hi[2] + self.reach_[2], begin, q_stop[2]);
+    if (plan.joined) {
+      for (index n = 0; n < plan.masks; n += plan.mask) open_mask(mask + n, plan.first_shift + n / plan.mask);
+      for (const Phase& p : plan.axis[2].phases) open_sums(*p.cls, p.dst0, p.q0);
+    } else {
+      std::memset(mask, 0, sizeof(T) * std::size_t(plan.masks));
+      std::memset(mask + plan.front, 0xff, sizeof(T) * std::size_t(width()));
+      for (const AxisClass& c : self.classes_[2]) open_sums(c, c.residue, begin);
+    }
+  }
+
+  // The mask of lines whose destination j is a sum of sources j + shift.
+  void open_mask(T* to, index shift) {
+    const index before = std::clamp<index>(-shift, 0, width()), after = std::clamp<index>(shift, 0, width());
+    std::memset(to, 0xff, sizeof(T) * std::size_t(plan.mask));
+    for (T* const stop = to + plan.run; to < stop; to += width()) {
+      std::fill(to, to + before, T(0));
+      std::fill(to + width() - after, to + width(), T(0));
+    }
+  }
+
+  // The taps of a phase whose lines of sums begin with the destination `first`.
+  void open_sums(const AxisClass& phase, index row, index first) {
+    sums.push_back({row, index(taps.size()), index(phase.taps.size())});
+    for (const AxisTap& tap : phase.taps) {
+      const index shift = first - lo[2] - tap.shift;
+      taps.push_back({tap.kernel_index * self.shape_.dst_channels() * plan.pitch + shift,
+                      mask + (plan.joined ? (shift - plan.first_shift) * plan.mask : plan.front + shift)});
+    }
   }
 
   // The products of one step: lines of the plane d beginning with h.
@@ -299,69 +363,94 @@ struct ProjectionMethod<T>::Task {
     }
   }
 
-  // The destinations of one line of q.
-  void sum(index q_d, index q_h) {
+  // The destinations of one phase of d and h, from line q_h on: a single line, or, joined, all those before
+  // `stop` that the same taps of the source meet. Returns where the next ones begin.
+  index sum(const Phase& pd, const Phase& ph, index q_d, index q_h, index stop) {
     const Shape& shape = self.shape_;
-    const index channels = shape.dst_channels();
-    // Destinations [begin, end) meet the source; those around them, where a crop is negative, are the bias.
-    const index begin = std::clamp<index>(lo[2], q[2], q_stop[2]);
-    const index end = std::clamp<index>(hi[2] + self.reach_[2], begin, q_stop[2]);
+    const index channels = shape.dst_channels(), pitch = self.run_pitch(plan);
+    if (!plan.joined) stop = q_h + 1;
+    SumTile<T> tile;
+    tile.line_count = 0;
+    for (const AxisTap& td : pd.cls->taps) {
+      const index d = q_d - td.shift;
+      if (d < lo[0] || d >= hi[0]) continue;
+      for (const AxisTap& th : ph.cls->taps) {
+        const index h = q_h - th.shift;
+        if (h < hi[1]) stop = std::min(stop, (h < lo[1] ? lo[1] : hi[1]) + th.shift);
+        if (h < lo[1] || h >= hi[1]) continue;
+        const index first = (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2];
+        lines[std::size_t(tile.line_count++)] = ring + step_of(d, h) % plan.slots * slot_size() +
+                                                (h - lo[1]) % plan.step_lines * width() +
+                                                first * channels * plan.pitch;
+      }
+    }
+    tile.lines = lines.data();
+    tile.channels = channels;
+    tile.count = plan.joined ? (stop - q_h) * width() : end - begin;
+    tile.src_step = plan.pitch;
+    tile.dst_step = pitch;
+    tile.bias = call.bias ? call.bias + group * channels : self.no_bias_.data();
+    for (const Sums& s : sums) {
+      tile.taps = taps.data() + s.first;
+      tile.tap_count = s.count;
+      tile.dst = line + s.row * channels * pitch + (plan.joined ? 0 : begin - q[2]);
+      self.table_.sum_rows(tile);
+    }
     const View<T>& dst = call.dst;
+    const index step = plan.axis[1].dst_step * dst.stride[1];  // between lines
+    T* const to = dst.data + image * dst.stride_n + group * channels * dst.stride_c +
+                  (pd.dst0 + (q_d - pd.q0) * plan.axis[0].dst_step) * dst.stride[0] +
+                  ph.dst0 * dst.stride[1] + (q_h - ph.q0) * step;
+    if (plan.joined)
+      store_lines(to, step, stop - q_h);
+    else
+      store(to);
+    return stop;
+  }
+
+  // A line with all that lies around it.
+  void store(T* to) const {
+    const Shape& shape = self.shape_;
     Line<T> out;
     out.buffer = line;
-    out.pitch = self.line_pitch(q_stop[2] - q[2]);
+    out.pitch = self.run_pitch(plan);
     out.map = self.identity_.data();
     out.q_begin = q[2];
     out.q_end = q_stop[2];
     out.s = shape.s[2];
     out.lo = call.axes[2].lo;
     out.length = call.axes[2].o;
-    out.channels = channels;
-    out.stride = dst.stride[2];
-    out.stride_c = dst.stride_c;
-    const index tap_step = channels * plan.pitch;
-    SumTile<T> tile;
-    tile.lines = lines.data();
-    tile.mask = mask + begin - lo[2];
-    tile.channels = channels;
-    tile.count = end - begin;
-    tile.src_step = plan.pitch;
-    tile.dst_step = out.pitch;
-    tile.bias = call.bias ? call.bias + group * channels : self.no_bias_.data();
-    for (const Phase& pd : plan.axis[0].phases)
-      for (const Phase& ph : plan.axis[1].phases) {
-        const index jd = q_d - pd.q0, jh = q_h - ph.q0;
-        if (jd < 0 || jd >= pd.count || jh < 0 || jh >= ph.count) continue;
-        // Lines of products that a tap of the first two axes reads.
-        tile.line_count = 0;
-        for (const AxisTap& td : pd.cls->taps) {
-          const index d = q_d - td.shift;
-          if (d < lo[0] || d >= hi[0]) continue;
-          for (const AxisTap& th : ph.cls->taps) {
-            const index h = q_h - th.shift;
-            if (h < lo[1] || h >= hi[1]) continue;
-            const index taps = (td.kernel_index * shape.k[1] + th.kernel_index) * shape.k[2];
-            lines[std::size_t(tile.line_count++)] = ring + step_of(d, h) % plan.slots * slot_size() +
-                                                    (h - lo[1]) % plan.step_lines * width() +
-                                                    taps * tap_step + begin - lo[2];
-          }
-        }
-        for (const AxisClass& cw : self.classes_[2]) {
-          tile.taps = cw.taps.data();
-          tile.tap_count = index(cw.taps.size());
-          T* to = line + cw.residue * channels * out.pitch;
-          tile.dst = to + begin - q[2];
-          self.table_.sum_rows(tile);
-          for (index c = 0; c < channels; ++c, to += out.pitch) {
-            std::fill(to, to + begin - q[2], tile.bias[c]);
-            std::fill(to + end - q[2], to + q_stop[2] - q[2], tile.bias[c]);
-          }
-        }
-        out.dst = dst.data + image * dst.stride_n + group * channels * dst.stride_c +
-                  (pd.dst0 + jd * plan.axis[0].dst_step) * dst.stride[0] +
-                  (ph.dst0 + jh * plan.axis[1].dst_step) * dst.stride[1];
-        store_line(self.table_, out);
+    out.channels = shape.dst_channels();
+    out.stride = call.dst.stride[2];
+    out.stride_c = call.dst.stride_c;
+    out.dst = to;
+    for (index row = 0; row < index(self.identity_.size()); ++row) {
+      const T bias = call.bias ? call.bias[group * out.channels + row % out.channels] : T(0);
+      T* const at = line + row * out.pitch - q[2];
+      std::fill(at + q[2], at + begin, bias);
+      std::fill(at + end, at + q_stop[2], bias);
+    }
+    store_line(self.table_, out);
+  }
+
+  // Lines of whole phases, `step` apart.
+  void store_lines(T* to, index step, index count) const {
+    const index s = self.shape_.s[2], channels = self.shape_.dst_channels(), pitch = self.run_pitch(plan);
+    const View<T>& dst = call.dst;
+    const bool together = dst.stride[2] == channels && dst.stride_c == 1;
+    // Those that follow one another are one line.
+    const bool one = step == s * width() * dst.stride[2];
+    const index length = one ? count * width() : width();
+    const T* rows[Line<T>::kMostRows];
+    for (index n = 0; n < (one ? 1 : count); ++n, to += step) {
+      const T* const from = line + n * width();
+      for (index row = 0; together && row < s * channels; ++row) rows[row] = from + row * pitch;
+      if (together) self.table_.interleave(rows, s * channels, length, to);
+      for (index c = 0; !together && c < channels; ++c) {
+        for (index r = 0; r < s; ++r) rows[r] = from + (r * channels + c) * pitch;
+        self.table_.interleave(rows, s, length, to + c * dst.stride_c);
       }
+    }
   }
 };
 
@@ -380,13 +469,23 @@ void ProjectionMethod<T>::run_task(const Schedule& plan, const Call<T>& call, in
   const bool empty = task.lo[0] == task.hi[0] || task.lo[1] == task.hi[1] || task.lo[2] == task.hi[2];
   if (empty) task.hi[0] = task.lo[0];  // no line is read
   index next = 0;
+  // Steps down to the line that the destinations (d, h) read last.
+  const auto project = [&](index d, index h) {
+    if (empty) return;
+    const bool within = d < task.hi[0];
+    const index last =
+        task.step_of(within ? d : task.hi[0] - 1, within ? std::min(h, task.hi[1] - 1) : task.hi[1] - 1);
+    for (; next <= last; ++next) task.project(next);
+  };
   for (index d = task.q[0]; d < task.q_stop[0]; ++d)
-    for (index h = task.q[1]; h < task.q_stop[1]; ++h) {
-      const index last = empty ? -1
-                               : task.step_of(std::min(d, task.hi[0] - 1),
-                                              d < task.hi[0] ? std::min(h, task.hi[1] - 1) : task.hi[1] - 1);
-      for (; next <= last; ++next) task.project(next);
-      task.sum(d, h);
+    for (index h = task.q[1]; h < task.q_stop[1]; h = plan.joined ? task.q_stop[1] : h + 1) {
+      project(d, plan.joined ? task.q_stop[1] - 1 : h);
+      for (const Phase& pd : plan.axis[0].phases)
+        for (const Phase& ph : plan.axis[1].phases) {
+          if (d < pd.q0 || d >= pd.q0 + pd.count) continue;
+          const index stop = std::min(plan.joined ? task.q_stop[1] : h + 1, ph.q0 + ph.count);
+          for (index at = std::max(h, ph.q0); at < stop;) at = task.sum(pd, ph, d, at, stop);
+        }
     }
 }
 

@@ -20,9 +20,8 @@ inline void sum_vectors(const ct::SumTile<T>& a, ct::index c, ct::index at) {
   for (int v = 0; v < V; ++v) acc[v] = splat(a.bias[c]);
   for (ct::index l = 0; l < a.line_count; ++l)
     for (ct::index t = 0; t < a.tap_count; ++t) {
-      const ct::AxisTap& tap = a.taps[t];
-      const T* x = a.lines[l] + (tap.kernel_index * a.channels + c) * a.src_step - tap.shift + at;
-      const T* mask = a.mask - tap.shift + at;
+      const T* x = a.lines[l] + a.taps[t].src + c * a.src_step + at;
+      const T* mask = a.taps[t].mask + at;
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) acc[v] += masked<T>(load(x + v * lanes), load(mask + v * lanes));
     }
