@@ -18,6 +18,7 @@ constexpr index kTaskTaps = 16;            // that many taps each
 constexpr index kTaskLines = 32;           // neighbouring lines share source rows
 constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
 constexpr index kMostPlane = 32 << 10;     // bytes of a plane that goes around the caches as a whole
+constexpr index kFetchedPlane = 4 << 10;   // bytes of a source that is over before hardware sees a stream
 constexpr index kBandRows = 24;  // of a plane, whole tiles, while as much of the next one is fetched
 
 template <class T>
@@ -43,7 +44,8 @@ class DepthwiseMethod final : public Method<T> {
     index depth, turns;
     index line_chunk, line_chunks, planes, plane_chunk, tasks;
     index block_channels, block_width;
-    bool fetches_planes;  // the next one while one computes
+    bool fetches_planes;  // an adjoint's next one while one computes
+    index fetched;        // sources of a small plane, fetched while the one two before it computes, or 0
     index staged;         // destinations of a plane that leaves the first cache as a whole, or 0
   };
 
@@ -223,6 +225,12 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
                      src.stride[1] == src.size[2] &&
                      src.size[1] * src.size[2] * index(sizeof(T)) <= l2_bytes() / 4;
 
+  const index source = src.size[0] * src.size[1] * src.size[2];
+  const bool dense =
+      src.stride[1] == src.size[2] && (src.size[0] == 1 || src.stride[0] == source / src.size[0]);
+  const bool small = shape_.channels_first && dense && source * index(sizeof(T)) <= kFetchedPlane;
+  s.fetched = s.run.fetches && small && !s.fetches_planes ? source : 0;
+
   // Blocks of a line whose sources are still in the first cache when the next line wants them.
   s.block_channels = tile_size(shape_.groups, kBlockChannels);
   s.block_channels = std::min(ceil_div(s.block_channels, table_.lanes) * table_.lanes, shape_.groups);
@@ -368,6 +376,10 @@ void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, i
     run.dst = stage ? stage : to;
     run.weights = weights_.data() + weights_of(c / shape_.dst_channels(), c % shape_.dst_channels());
     run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
+    if (p + 2 < plan.planes && plan.fetched > 0) {
+      const T* const next = source(p + 2);
+      for (const T* at = next; at < next + plan.fetched; at += 64 / sizeof(T)) __builtin_prefetch(at);
+    }
     if (plan.fetches_planes)
       run_fetching(plan, run, plan.line_chunks == 1 && p + 1 < plan.planes ? source(p + 1) : nullptr);
     else
