@@ -184,16 +184,17 @@ struct AxisTap {
   index shift;  // forward: source = q - shift; adjoint: source = i * s - lo + shift
 };
 
-// What the projection method adds up: shifted rows of products, each masked where it leaves its line.
-//   dst[c, j] = bias[c] + sum over lines l and taps t of (lines[l][src(t) + c * src_step + j] where
-//   mask(t)[j] has its bits set, else 0)
-// Whole vectors are read and written.
+// A tap of a row of products: where its products are, relative to a line of them, and which of them count.
 template <class T>
 struct SumTap {
   index src;
   const T* mask;
 };
 
+// What the projection method adds up: shifted rows of products, each masked where it leaves its line.
+//   dst[c, j] = bias[c] + sum over lines l and taps t of (lines[l][src(t) + c * src_step + j] where
+//   mask(t)[j] has its bits set, else 0)
+// Whole vectors are read and written.
 template <class T>
 struct SumTile {
   const T* const* lines;

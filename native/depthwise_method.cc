@@ -228,7 +228,8 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   const index source = src.size[0] * src.size[1] * src.size[2];
   const bool dense =
       src.stride[1] == src.size[2] && (src.size[0] == 1 || src.stride[0] == source / src.size[0]);
-  const bool small = shape_.channels_first && dense && source * index(sizeof(T)) <= kFetchedPlane;
+  const bool small = shape_.channels_first && dense && shape_.src_channels() == 1 &&
+                     source * index(sizeof(T)) <= kFetchedPlane;
   s.fetched = s.run.fetches && small && !s.fetches_planes ? source : 0;
 
   // Blocks of a line whose sources are still in the first cache when the next line wants them.
@@ -376,9 +377,10 @@ void DepthwiseMethod<T>::run_planes(const Schedule& plan, const Call<T>& call, i
     run.dst = stage ? stage : to;
     run.weights = weights_.data() + weights_of(c / shape_.dst_channels(), c % shape_.dst_channels());
     run.bias = (call.bias ? call.bias : no_bias_.data()) + c;
-    if (p + 2 < plan.planes && plan.fetched > 0) {
+    if (plan.fetched > 0 && p + 2 < plan.planes) {
       const T* const next = source(p + 2);
-      for (const T* at = next; at < next + plan.fetched; at += 64 / sizeof(T)) __builtin_prefetch(at);
+      const T* const stop = next == source(p + 1) ? next : next + plan.fetched;
+      for (const T* at = next; at < stop; at += 64 / sizeof(T)) __builtin_prefetch(at);
     }
     if (plan.fetches_planes)
       run_fetching(plan, run, plan.line_chunks == 1 && p + 1 < plan.planes ? source(p + 1) : nullptr);
@@ -397,7 +399,8 @@ bool DepthwiseMethod<T>::in_place(const Call<T>& call, bool channels_first) {
 }
 
 // What computes arrays that are not: rare, so made when first wanted. It adds the taps in the same order, but
-// those of several source planes by turns, as shared rows do, and adjoints of pairs at once.
+// those of several source planes by turns, as shared rows do; and it knows no pairs of taps, whose even and
+// odd ones the planes' adjoints sum apart.
 template <class T>
 const Method<T>& DepthwiseMethod<T>::other_layouts() const {
   std::call_once(other_once_, [this] {

@@ -33,12 +33,13 @@ class ProjectionMethod final : public TaskMethod<T, ProjectionMethod<T>> {
     index tasks;
     index window[kAxes];  // source positions of a block, at most
     index step_lines, plane_steps, slots;
-    bool joined;  // the ring holds planes of a block, in which line follows line, as in those of the sums
+    // The ring holds whole planes of a block, line after line without gaps; so do the rows of sums.
+    bool joined;
+    std::vector<index> shifts;  // from joined sums to products of a tap, each once
     index pitch;  // between rows of the ring: positions of a step and what whole vectors read beyond
     index chunk;  // positions that are projected at once
     index front;  // what shifted rows read before the first position
     index run;    // most positions of a sum
-    index first_shift, mask;                    // of the masks: the least shift, and elements of each
     index ring, products, source, line, masks;  // elements of scratch memory, which are together
     index scratch_elements;
   };
@@ -47,7 +48,7 @@ class ProjectionMethod final : public TaskMethod<T, ProjectionMethod<T>> {
   Schedule schedule(const Call<T>& call) const;
   // Between the rows of sums: whole vectors, which may begin anywhere.
   index run_pitch(const Schedule& s) const { return (ceil_div(s.run, table_.lanes) + 1) * table_.lanes; }
-  bool joins_lines(const Schedule& s, const Call<T>& call) const;
+  bool joins_lines(const Schedule& s) const;
   void run_task(const Schedule& plan, const Call<T>& call, index task) const;
 
   Shape shape_;
@@ -100,16 +101,13 @@ ProjectionMethod<T>::ProjectionMethod(const Shape& shape, const T* kernel, const
   }
 }
 
-// Whether every phase of w has as many destinations as the source has positions, and lines of them leave at
-// once.
+// Whether every phase of w has as many destinations as the source has positions, all of which meet it.
 template <class T>
-bool ProjectionMethod<T>::joins_lines(const Schedule& s, const Call<T>& call) const {
-  const View<T>& dst = call.dst;
-  const auto whole = [&](const Phase& p) { return p.count == call.src.size[2]; };
-  const std::vector<Phase>& phases = s.axis[2].phases;
-  return index(phases.size()) == shape_.s[2] && std::all_of(phases.begin(), phases.end(), whole) &&
-         index(identity_.size()) <= Line<T>::kMostRows &&
-         (dst.stride[2] == 1 || (dst.stride_c == 1 && dst.stride[2] == shape_.dst_channels()));
+bool ProjectionMethod<T>::joins_lines(const Schedule& s) const {
+  const AxisSchedule& w = s.axis[2];
+  return index(w.phases.size()) == shape_.s[2] &&
+         std::all_of(w.phases.begin(), w.phases.end(),
+                     [&](const Phase& p) { return p.count == w.src_size && p.q0 >= 0 && p.q0 <= reach_[2]; });
 }
 
 template <class T>
@@ -121,6 +119,10 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
   const index tile = along_rows_ ? 1 : table_.row_vectors[tile_rows_[0] - 1];
   s.chunk = kChunk / tile * tile * lanes;
   s.front = ceil_div(reach_[2], lanes) * lanes;
+  for (const Phase& p : s.axis[2].phases)
+    for (const AxisTap& tap : p.cls->taps) s.shifts.push_back(p.q0 - tap.shift);
+  std::sort(s.shifts.begin(), s.shifts.end());
+  s.shifts.erase(std::unique(s.shifts.begin(), s.shifts.end()), s.shifts.end());
   const auto measure = [&] {
     for (int a = 0; a < kAxes; ++a)
       s.window[a] = std::max<index>(std::min(s.block[a] + reach_[a], call.axes[a].i), 1);
@@ -128,18 +130,22 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
     const bool whole =
         s.block[2] >= s.extent[2] && s.axis[2].q_begin <= reach_[2] && s.axis[2].q_end >= src.size[2];
     const bool together = whole && src.stride[1] == src.size[2] * src.stride[2];
-    const auto ring_of = [&](index step_lines) {
-      s.step_lines = step_lines;
+    const auto open_ring = [&](bool joined) {
+      s.joined = joined;
+      s.step_lines = joined     ? s.window[1]
+                     : together ? std::clamp<index>(s.chunk / s.window[2], 1, s.window[1])
+                                : 1;
       s.plane_steps = ceil_div(s.window[1], s.step_lines);
       // A plane that is one step is over before the next one.
       s.slots = reach_[0] * s.plane_steps + (s.plane_steps > 1 ? ceil_div(reach_[1], s.step_lines) : 0) + 1;
       s.pitch = ceil_div(s.step_lines * s.window[2], lanes) * lanes;
-      return s.ring = 2 * s.front + 4 * lanes + s.slots * rows * s.pitch;
+      s.ring = 2 * s.front + 4 * lanes + s.slots * rows * s.pitch;
+      s.run = joined ? s.block[1] * s.window[2] : s.block[2];
+      s.line = index(identity_.size()) * run_pitch(s);
+      s.masks = joined ? index(s.shifts.size()) * run_pitch(s) : 2 * s.front + s.window[2] + 4 * lanes;
     };
-    s.joined = together && s.window[1] > 1 && joins_lines(s, call) &&
-               ring_of(s.window[1]) * index(sizeof(T)) <= block_budget();
-    if (!s.joined) ring_of(together ? std::clamp<index>(s.chunk / s.window[2], 1, s.window[1]) : 1);
-    s.run = s.joined ? s.block[1] * s.window[2] : s.block[2];
+    open_ring(together && s.window[1] > 1 && joins_lines(s));
+    if (s.joined && (s.ring + s.line + s.masks) * index(sizeof(T)) > block_budget()) open_ring(false);
     return s.ring * index(sizeof(T));
   };
   while (measure() > block_budget()) {
@@ -162,12 +168,6 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
   s.products = along_rows_ ? s.chunk * padded_ : 0;
   const bool in_place = along_rows_ && src.stride_c == 1;
   s.source = in_place ? 0 : shape_.src_channels() * s.chunk;
-  s.line = index(identity_.size()) * run_pitch(s);
-  // Joined lines have a mask for every shift between sums and products, from that of the last tap to the
-  // first one's of a phase that begins a position later; others shift a single mask.
-  s.first_shift = s.axis[2].q_begin - reach_[2];
-  s.mask = s.joined ? run_pitch(s) : 2 * s.front + s.window[2] + 4 * lanes;
-  s.masks = s.joined ? (reach_[2] + 2) * s.mask : s.mask;
   s.scratch_elements = s.ring + s.products + s.source + s.line + s.masks;
   return s;
 }
@@ -209,7 +209,7 @@ struct ProjectionMethod<T>::Task {
     begin = std::clamp<index>(lo[2], q[2], q_stop[2]);
     end = std::clamp<index>(hi[2] + self.reach_[2], begin, q_stop[2]);
     if (plan.joined) {
-      for (index n = 0; n < plan.masks; n += plan.mask) open_mask(mask + n, plan.first_shift + n / plan.mask);
+      for (const index shift : plan.shifts) open_mask(mask_of(shift), shift);
       for (const Phase& p : plan.axis[2].phases) open_sums(*p.cls, p.dst0, p.q0);
     } else {
       std::memset(mask, 0, sizeof(T) * std::size_t(plan.masks));
@@ -218,10 +218,17 @@ struct ProjectionMethod<T>::Task {
     }
   }
 
+  // Joined lines have a mask for every shift, others shift a single one.
+  T* mask_of(index shift) const {
+    if (!plan.joined) return mask + plan.front + shift;
+    const auto at = std::lower_bound(plan.shifts.begin(), plan.shifts.end(), shift);
+    return mask + (at - plan.shifts.begin()) * self.run_pitch(plan);
+  }
+
   // The mask of lines whose destination j is a sum of sources j + shift.
   void open_mask(T* to, index shift) {
     const index before = std::clamp<index>(-shift, 0, width()), after = std::clamp<index>(shift, 0, width());
-    std::memset(to, 0xff, sizeof(T) * std::size_t(plan.mask));
+    std::memset(to, 0xff, sizeof(T) * std::size_t(self.run_pitch(plan)));
     for (T* const stop = to + plan.run; to < stop; to += width()) {
       std::fill(to, to + before, T(0));
       std::fill(to + width() - after, to + width(), T(0));
@@ -233,8 +240,7 @@ struct ProjectionMethod<T>::Task {
     sums.push_back({row, index(taps.size()), index(phase.taps.size())});
     for (const AxisTap& tap : phase.taps) {
       const index shift = first - lo[2] - tap.shift;
-      taps.push_back({tap.kernel_index * self.shape_.dst_channels() * plan.pitch + shift,
-                      mask + (plan.joined ? (shift - plan.first_shift) * plan.mask : plan.front + shift)});
+      taps.push_back({tap.kernel_index * self.shape_.dst_channels() * plan.pitch + shift, mask_of(shift)});
     }
   }
 
@@ -401,56 +407,42 @@ struct ProjectionMethod<T>::Task {
     T* const to = dst.data + image * dst.stride_n + group * channels * dst.stride_c +
                   (pd.dst0 + (q_d - pd.q0) * plan.axis[0].dst_step) * dst.stride[0] +
                   ph.dst0 * dst.stride[1] + (q_h - ph.q0) * step;
-    if (plan.joined)
-      store_lines(to, step, stop - q_h);
-    else
-      store(to);
+    store(to, step, stop - q_h);
     return stop;
   }
 
-  // A line with all that lies around it.
-  void store(T* to) const {
-    const Shape& shape = self.shape_;
+  // Lines of sums, `step` apart where they go.
+  void store(T* to, index step, index count) const {
+    const index s = self.shape_.s[2], channels = self.shape_.dst_channels(), pitch = self.run_pitch(plan);
     Line<T> out;
     out.buffer = line;
-    out.pitch = self.run_pitch(plan);
+    out.pitch = pitch;
     out.map = self.identity_.data();
-    out.q_begin = q[2];
-    out.q_end = q_stop[2];
-    out.s = shape.s[2];
-    out.lo = call.axes[2].lo;
-    out.length = call.axes[2].o;
-    out.channels = shape.dst_channels();
+    out.s = s;
+    out.channels = channels;
     out.stride = call.dst.stride[2];
     out.stride_c = call.dst.stride_c;
     out.dst = to;
-    for (index row = 0; row < index(self.identity_.size()); ++row) {
-      const T bias = call.bias ? call.bias[group * out.channels + row % out.channels] : T(0);
-      T* const at = line + row * out.pitch - q[2];
-      std::fill(at + q[2], at + begin, bias);
-      std::fill(at + end, at + q_stop[2], bias);
-    }
-    store_line(self.table_, out);
-  }
-
-  // Lines of whole phases, `step` apart.
-  void store_lines(T* to, index step, index count) const {
-    const index s = self.shape_.s[2], channels = self.shape_.dst_channels(), pitch = self.run_pitch(plan);
-    const View<T>& dst = call.dst;
-    const bool together = dst.stride[2] == channels && dst.stride_c == 1;
-    // Those that follow one another are one line.
-    const bool one = step == s * width() * dst.stride[2];
-    const index length = one ? count * width() : width();
-    const T* rows[Line<T>::kMostRows];
-    for (index n = 0; n < (one ? 1 : count); ++n, to += step) {
-      const T* const from = line + n * width();
-      for (index row = 0; together && row < s * channels; ++row) rows[row] = from + row * pitch;
-      if (together) self.table_.interleave(rows, s * channels, length, to);
-      for (index c = 0; !together && c < channels; ++c) {
-        for (index r = 0; r < s; ++r) rows[r] = from + (r * channels + c) * pitch;
-        self.table_.interleave(rows, s, length, to + c * dst.stride_c);
+    if (!plan.joined) {
+      for (index row = 0; row < s * channels; ++row) {
+        const T bias = call.bias ? call.bias[group * channels + row % channels] : T(0);
+        T* const at = line + row * pitch - q[2];
+        std::fill(at + q[2], at + begin, bias);
+        std::fill(at + end, at + q_stop[2], bias);
       }
+      out.q_begin = q[2];
+      out.q_end = q_stop[2];
+      out.lo = call.axes[2].lo;
+      out.length = call.axes[2].o;
+      return store_line(self.table_, out);
     }
+    // Whole phases, in the order of their destinations. Lines that follow one another are one.
+    const bool one = step == s * width() * out.stride;
+    out.q_begin = out.lo = 0;
+    out.q_end = one ? count * width() : width();
+    out.length = s * out.q_end;
+    for (index n = 0; n < (one ? 1 : count); ++n, out.dst += step, out.buffer += width())
+      store_line(self.table_, out);
   }
 };
 
@@ -480,12 +472,13 @@ void ProjectionMethod<T>::run_task(const Schedule& plan, const Call<T>& call, in
   for (index d = task.q[0]; d < task.q_stop[0]; ++d)
     for (index h = task.q[1]; h < task.q_stop[1]; h = plan.joined ? task.q_stop[1] : h + 1) {
       project(d, plan.joined ? task.q_stop[1] - 1 : h);
-      for (const Phase& pd : plan.axis[0].phases)
+      for (const Phase& pd : plan.axis[0].phases) {
+        if (d < pd.q0 || d >= pd.q0 + pd.count) continue;
         for (const Phase& ph : plan.axis[1].phases) {
-          if (d < pd.q0 || d >= pd.q0 + pd.count) continue;
           const index stop = std::min(plan.joined ? task.q_stop[1] : h + 1, ph.q0 + ph.count);
           for (index at = std::max(h, ph.q0); at < stop;) at = task.sum(pd, ph, d, at, stop);
         }
+      }
     }
 }
 

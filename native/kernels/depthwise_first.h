@@ -104,7 +104,7 @@ inline void depthwise_first_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 
 template <class T, int S, bool Forward>
 void depthwise_first(const ct::DepthwiseRun<T>& a) {
-  // Vectors whose sums, or sources, fill half of the registers: they share the weights.
+  // They share the weights; their sums, or sources, fill half of the registers at most.
   constexpr int lanes = Simd<T>::lanes, V = kRegisters / 2 / S < 4 ? kRegisters / 2 / S : 4;
   for (ct::index n = 0; n < a.line_count; ++n) {
     const ct::DepthwiseLine& line = a.lines[n];

@@ -73,6 +73,7 @@ struct PlaneWeights {
   static constexpr bool pairs = kPairs<K, S, Forward>;
   static constexpr bool kept = !pairs && K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
   static constexpr bool spread = pairs || (!kept && kVectorBytes < 64);
+  static constexpr int vectors = spread ? K * K / (pairs ? 2 : 1) : 0;
 };
 
 // The weights of one row of a line, spread over vectors, each number or each two.
@@ -99,7 +100,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
   const ct::index top = q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
   constexpr bool pairs = Weights::pairs;
   Vec<T> acc[H * phases][pairs ? 2 : phases];
-  const Vec<T> bias = pairs ? zip_low<T>(splat(*a.bias), Vec<T>{}) : splat(*a.bias);
+  const Vec<T> bias = pairs ? zip_low<T>(splat(*a.bias), splat(T(-0.0))) : splat(*a.bias);
 #pragma GCC unroll 32
   for (auto& sums : acc)
 #pragma GCC unroll 8
@@ -113,9 +114,9 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
 #pragma GCC unroll 32
       for (int t = 0; t < K * K; ++t) k[t] = splat(w[t]);
     }
-    alignas(kVectorBytes) T here[Weights::spread ? K * K * lanes : 1];
+    alignas(kVectorBytes) T here[Weights::vectors * lanes + 1];
     if (Weights::spread && !spread) spread_weights<T, K, Weights::pairs>(w, here);
-    const T* const vectors = spread ? spread + n * K * K * lanes : here;
+    const T* const vectors = spread ? spread + n * Weights::vectors * lanes : here;
     const auto weight = [&](int t) {
       return kept ? k[t] : Weights::spread ? load(vectors + t * lanes) : splat(w[t]);
     };
@@ -142,21 +143,21 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
           for (int i = 0; i < H; ++i) {
             const int th = row - i * S;
             if (th < 0 || th >= K) continue;
-            const Vec<T> k = load(vectors + (th * groups + j) * lanes);
-            acc[i][0] += source[0] * k;
-            acc[i][1] += source[1] * k;
+            const Vec<T> pair = load(vectors + (th * groups + j) * lanes);
+            acc[i][0] += source[0] * pair;
+            acc[i][1] += source[1] * pair;
           }
-          continue;
-        }
+        } else {
 #pragma GCC unroll 8
-        for (int r = 0; r < S; ++r) {
-          const int tw = j * S + r - P;
-          if (tw < 0 || tw >= K) continue;
+          for (int r = 0; r < S; ++r) {
+            const int tw = j * S + r - P;
+            if (tw < 0 || tw >= K) continue;
 #pragma GCC unroll 32
-          for (int i = 0; i < H * phases; ++i) {
-            const int th = Forward ? (i / S + window - 1 - row) * S + i % S : row - i * S;
-            if (th < (Forward ? i % S : 0) || th >= K) continue;
-            acc[i][Forward ? r : 0] += source[Forward ? 0 : r] * weight(th * K + tw);
+            for (int i = 0; i < H * phases; ++i) {
+              const int th = Forward ? (i / S + window - 1 - row) * S + i % S : row - i * S;
+              if (th < (Forward ? i % S : 0) || th >= K) continue;
+              acc[i][Forward ? r : 0] += source[Forward ? 0 : r] * weight(th * K + tw);
+            }
           }
         }
       }
@@ -201,13 +202,13 @@ void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   using Weights = PlaneWeights<K, S, Forward, H>;
   constexpr bool spreads = Weights::spread;
   constexpr int most_rows = 4;
-  alignas(kVectorBytes) T vectors[spreads ? most_rows * K * K * lanes : 1];
+  alignas(kVectorBytes) T vectors[most_rows * Weights::vectors * lanes + 1];
   for (ct::index n = 0; n < a.line_count; ++n) {
     const ct::DepthwiseLine& line = a.lines[n];
     const bool spread = spreads && line.count <= most_rows;
     for (ct::index r = 0; spread && r < line.count; ++r)
       spread_weights<T, K, Weights::pairs>(a.weights + a.rows[line.first + r].weights,
-                                           vectors + r * K * K * lanes);
+                                           vectors + r * Weights::vectors * lanes);
     const T* const weights = spread ? vectors : nullptr;
     for (ct::index q_h = a.h.begin; q_h < a.h.end; q_h += H) {
       const bool inner_rows = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;

@@ -296,9 +296,11 @@ def test_many_small_planes_are_those_of_each_image(path, kernel, stride, channel
         assert back.tobytes() == b"".join(adjoint(image[None]).tobytes() for image in out)
 
 
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize(
     ("kernel", "strides", "sizes"),
     [
+        ((2, 2), 2, (43, 41)),
         ((3, 3), 2, (43, 41)),
         ((4, 4), 2, (43, 41)),
         ((5, 5), 2, (42, 41)),
@@ -308,11 +310,11 @@ def test_many_small_planes_are_those_of_each_image(path, kernel, stride, channel
         ((3, 4, 4), (1, 2, 2), (9, 11, 13)),
     ],
 )
-def test_rows_of_several_lines_and_tasks(path, kernel, strides, sizes):
-    """Lines that tasks part from each other take their rows from both sides."""
+def test_rows_of_several_lines_and_tasks(path, kernel, strides, sizes, layout):
+    """Adjoints whose lines share their rows, and those that tasks part take them from both sides."""
     for number, padding in enumerate(PADDINGS):
         channels, dtype = (48, 144)[number % 2], ("float32", "float64")[number // 2]
-        x, w, _, options = arrays(kernel, strides, 1, padding, "channels_last", channels, dtype, sizes)
+        x, w, _, options = arrays(kernel, strides, 1, padding, layout, channels, dtype, sizes)
         y = reference.conv_transpose(x, w, **options)
         want = reference.conv(y, w, sizes, **options)
         for threads in (1, 2, 5):

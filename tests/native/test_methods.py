@@ -296,6 +296,9 @@ PROJECTION = [
     ((2, 9, 14, 80), (5, 4, 1, 80), 2, 1, "same", 2),
     ((1, 23, 17, 37), (5, 3, 1, 37), (2, 1), 1, ((3, 4), (0, 2)), 1),
     ((1, 7, 18, 65), (3, 7, 1, 65), (1, 3), (2, 1), ((-2, 3), (4, 0)), 1),
+    ((1, 61, 18, 130), (3, 7, 1, 130), (1, 3), (2, 1), ((-9, -7), (4, 0)), 1),
+    ((1, 11, 13, 130), (4, 4, 3, 130), 2, 1, "same", 1),
+    ((2, 29, 31, 37), (3, 3, 1, 37), 1, (1, 9), "same", 1),
     ((1, 4, 13, 6, 64), (4, 3, 3, 1, 64), (2, 1, 1), 1, "same", 1),
 ]
 
@@ -320,6 +323,14 @@ def test_projection_is_exact_on_small_integers(
     plan = convtranspose.plan(w, stride, padding, **options)
     assert "projection" in plan.explain(x.shape)
     check_on_threads(plan, x, want)
+
+
+def test_columns_that_no_tap_reaches_hold_the_bias_as_it_is(path):
+    bias = np.array([-0.0], "float32")
+    plan = convtranspose.plan(np.ones((3, 2, 1, 32), "float32"), (1, 2), ((1, 1), (-1, 1)), bias=bias)
+    x = np.ones((1, 9, 11, 32), "float32")
+    assert "projection" in plan.explain(x.shape)
+    assert np.signbit(plan(x)[:, :, 0]).all()
 
 
 BITS = [
