@@ -36,18 +36,17 @@ class ProjectionMethod final : public TaskMethod<T, ProjectionMethod<T>> {
     // The ring holds whole planes of a block, line after line without gaps; so do the rows of sums.
     bool joined;
     std::vector<index> shifts;  // from joined sums to products of a tap, each once
-    index pitch;  // between rows of the ring: positions of a step and what whole vectors read beyond
-    index chunk;  // positions that are projected at once
-    index front;  // what shifted rows read before the first position
-    index run;    // most positions of a sum
+    index pitch;      // between rows of the ring: positions of a step and what whole vectors read beyond
+    index chunk;      // positions that are projected at once
+    index front;      // what shifted rows read before the first position
+    index run;        // most positions of a sum
+    index run_pitch;  // between rows of sums, and of masks: whole vectors, which may begin anywhere
     index ring, products, source, line, masks;  // elements of scratch memory, which are together
     index scratch_elements;
   };
   struct Task;
 
   Schedule schedule(const Call<T>& call) const;
-  // Between the rows of sums: whole vectors, which may begin anywhere.
-  index run_pitch(const Schedule& s) const { return (ceil_div(s.run, table_.lanes) + 1) * table_.lanes; }
   bool joins_lines(const Schedule& s) const;
   void run_task(const Schedule& plan, const Call<T>& call, index task) const;
 
@@ -119,8 +118,10 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
   const index tile = along_rows_ ? 1 : table_.row_vectors[tile_rows_[0] - 1];
   s.chunk = kChunk / tile * tile * lanes;
   s.front = ceil_div(reach_[2], lanes) * lanes;
+  const bool joins = joins_lines(s);
   for (const Phase& p : s.axis[2].phases)
-    for (const AxisTap& tap : p.cls->taps) s.shifts.push_back(p.q0 - tap.shift);
+    for (const AxisTap& tap : p.cls->taps)
+      if (joins) s.shifts.push_back(p.q0 - tap.shift);
   std::sort(s.shifts.begin(), s.shifts.end());
   s.shifts.erase(std::unique(s.shifts.begin(), s.shifts.end()), s.shifts.end());
   const auto measure = [&] {
@@ -141,10 +142,11 @@ typename ProjectionMethod<T>::Schedule ProjectionMethod<T>::schedule(const Call<
       s.pitch = ceil_div(s.step_lines * s.window[2], lanes) * lanes;
       s.ring = 2 * s.front + 4 * lanes + s.slots * rows * s.pitch;
       s.run = joined ? s.block[1] * s.window[2] : s.block[2];
-      s.line = index(identity_.size()) * run_pitch(s);
-      s.masks = joined ? index(s.shifts.size()) * run_pitch(s) : 2 * s.front + s.window[2] + 4 * lanes;
+      s.run_pitch = (ceil_div(s.run, lanes) + 1) * lanes;
+      s.line = index(identity_.size()) * s.run_pitch;
+      s.masks = joined ? index(s.shifts.size()) * s.run_pitch : 2 * s.front + s.window[2] + 4 * lanes;
     };
-    open_ring(together && s.window[1] > 1 && joins_lines(s));
+    open_ring(joins && together && s.window[1] > 1);
     if (s.joined && (s.ring + s.line + s.masks) * index(sizeof(T)) > block_budget()) open_ring(false);
     return s.ring * index(sizeof(T));
   };
@@ -184,6 +186,7 @@ struct ProjectionMethod<T>::Task {
   // Destinations [begin, end) of w meet the source; those around them, where a crop is negative, are the
   // bias.
   index begin, end;
+  const T* bias;  // of the group
   T *ring, *products, *source, *line, *mask;
   // The sums of a phase of w: its row of the line, its first tap and how many.
   struct Sums {
@@ -200,6 +203,7 @@ struct ProjectionMethod<T>::Task {
   }
 
   void open(T* memory) {
+    bias = call.bias ? call.bias + group * self.shape_.dst_channels() : self.no_bias_.data();
     lines.resize(std::size_t(self.shape_.k[0] * self.shape_.k[1]));
     ring = memory + plan.front;
     products = memory + plan.ring;
@@ -222,13 +226,13 @@ struct ProjectionMethod<T>::Task {
   T* mask_of(index shift) const {
     if (!plan.joined) return mask + plan.front + shift;
     const auto at = std::lower_bound(plan.shifts.begin(), plan.shifts.end(), shift);
-    return mask + (at - plan.shifts.begin()) * self.run_pitch(plan);
+    return mask + (at - plan.shifts.begin()) * plan.run_pitch;
   }
 
   // The mask of lines whose destination j is a sum of sources j + shift.
   void open_mask(T* to, index shift) {
     const index before = std::clamp<index>(-shift, 0, width()), after = std::clamp<index>(shift, 0, width());
-    std::memset(to, 0xff, sizeof(T) * std::size_t(self.run_pitch(plan)));
+    std::memset(to, 0xff, sizeof(T) * std::size_t(plan.run_pitch));
     for (T* const stop = to + plan.run; to < stop; to += width()) {
       std::fill(to, to + before, T(0));
       std::fill(to + width() - after, to + width(), T(0));
@@ -369,12 +373,11 @@ struct ProjectionMethod<T>::Task {
     }
   }
 
-  // The destinations of one phase of d and h, from line q_h on: a single line, or, joined, all those before
-  // `stop` that the same taps of the source meet. Returns where the next ones begin.
+  // The destinations of one phase of d and h, from line q_h on: those before `stop` that the same taps of the
+  // source meet. Returns where the next ones begin.
   index sum(const Phase& pd, const Phase& ph, index q_d, index q_h, index stop) {
     const Shape& shape = self.shape_;
-    const index channels = shape.dst_channels(), pitch = self.run_pitch(plan);
-    if (!plan.joined) stop = q_h + 1;
+    const index channels = shape.dst_channels(), pitch = plan.run_pitch;
     SumTile<T> tile;
     tile.line_count = 0;
     for (const AxisTap& td : pd.cls->taps) {
@@ -395,11 +398,11 @@ struct ProjectionMethod<T>::Task {
     tile.count = plan.joined ? (stop - q_h) * width() : end - begin;
     tile.src_step = plan.pitch;
     tile.dst_step = pitch;
-    tile.bias = call.bias ? call.bias + group * channels : self.no_bias_.data();
+    tile.bias = bias;
     for (const Sums& s : sums) {
       tile.taps = taps.data() + s.first;
       tile.tap_count = s.count;
-      tile.dst = line + s.row * channels * pitch + (plan.joined ? 0 : begin - q[2]);
+      tile.dst = line + s.row * channels * pitch + begin - q[2];
       self.table_.sum_rows(tile);
     }
     const View<T>& dst = call.dst;
@@ -413,7 +416,7 @@ struct ProjectionMethod<T>::Task {
 
   // Lines of sums, `step` apart where they go.
   void store(T* to, index step, index count) const {
-    const index s = self.shape_.s[2], channels = self.shape_.dst_channels(), pitch = self.run_pitch(plan);
+    const index s = self.shape_.s[2], channels = self.shape_.dst_channels(), pitch = plan.run_pitch;
     Line<T> out;
     out.buffer = line;
     out.pitch = pitch;
@@ -425,10 +428,9 @@ struct ProjectionMethod<T>::Task {
     out.dst = to;
     if (!plan.joined) {
       for (index row = 0; row < s * channels; ++row) {
-        const T bias = call.bias ? call.bias[group * channels + row % channels] : T(0);
         T* const at = line + row * pitch - q[2];
-        std::fill(at + q[2], at + begin, bias);
-        std::fill(at + end, at + q_stop[2], bias);
+        std::fill(at + q[2], at + begin, bias[row % channels]);
+        std::fill(at + end, at + q_stop[2], bias[row % channels]);
       }
       out.q_begin = q[2];
       out.q_end = q_stop[2];
@@ -461,21 +463,18 @@ void ProjectionMethod<T>::run_task(const Schedule& plan, const Call<T>& call, in
   const bool empty = task.lo[0] == task.hi[0] || task.lo[1] == task.hi[1] || task.lo[2] == task.hi[2];
   if (empty) task.hi[0] = task.lo[0];  // no line is read
   index next = 0;
-  // Steps down to the line that the destinations (d, h) read last.
-  const auto project = [&](index d, index h) {
-    if (empty) return;
-    const bool within = d < task.hi[0];
-    const index last =
-        task.step_of(within ? d : task.hi[0] - 1, within ? std::min(h, task.hi[1] - 1) : task.hi[1] - 1);
-    for (; next <= last; ++next) task.project(next);
-  };
+  const index run = plan.joined ? task.q_stop[1] - task.q[1] : 1;  // lines at once
   for (index d = task.q[0]; d < task.q_stop[0]; ++d)
-    for (index h = task.q[1]; h < task.q_stop[1]; h = plan.joined ? task.q_stop[1] : h + 1) {
-      project(d, plan.joined ? task.q_stop[1] - 1 : h);
+    for (index h = task.q[1]; h < task.q_stop[1]; h += run) {
+      const index last =
+          empty ? -1
+                : task.step_of(std::min(d, task.hi[0] - 1),
+                               d < task.hi[0] ? std::min(h + run, task.hi[1]) - 1 : task.hi[1] - 1);
+      for (; next <= last; ++next) task.project(next);
       for (const Phase& pd : plan.axis[0].phases) {
         if (d < pd.q0 || d >= pd.q0 + pd.count) continue;
         for (const Phase& ph : plan.axis[1].phases) {
-          const index stop = std::min(plan.joined ? task.q_stop[1] : h + 1, ph.q0 + ph.count);
+          const index stop = std::min(h + run, ph.q0 + ph.count);
           for (index at = std::max(h, ph.q0); at < stop;) at = task.sum(pd, ph, d, at, stop);
         }
       }
