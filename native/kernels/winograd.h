@@ -163,10 +163,65 @@ void winograd_input(const ct::WinogradInput<T>& a) {
     }
 }
 
-// Destinations of one vector of channels along h and w.
-template <class T, int H, int W>
-inline void plane_outputs(const T* src, ct::index point_stride, T* dst, const int* last) {
+// The other destinations: some of a vector, or apart from each other.
+template <class T>
+__attribute__((noinline)) void scatter(T* dst, Vec<T> y, ct::index count, ct::index stride) {
   constexpr int lanes = Simd<T>::lanes;
+  if (stride == 1) return store(dst, y, Part<T>(0, count));
+  T part[lanes];
+  store(part, y);
+  for (int n = 0; n < lanes && n < count; ++n) dst[n * stride] = part[n];
+}
+
+// Where the destinations of one vector of channels of a tile belong. Each goes there from its register.
+template <class T>
+class OutputPlace {
+ public:
+  OutputPlace(const ct::WinogradOutput<T>& a, int vector, ct::index tile)
+      : stride_c_(a.stride_c), strip_(a.dst_strip), columns_(a.columns - vector * kLanes) {
+    for (int n = 0; n < ct::kAxes; ++n) begin_[n] = a.begin[n], end_[n] = a.end[n], stride_[n] = a.stride[n];
+    bias_ = load(a.bias + vector * kLanes);
+    first_ = a.dst + tile * a.dst_step + vector * (strip_ ? kParts * strip_ : kLanes * stride_c_);
+    whole_ = !strip_ && stride_c_ == 1 && columns_ >= kLanes;
+    streams_ = a.streams;
+  }
+
+  __attribute__((always_inline)) void put(int h, int w, Vec<T> y) const {
+    if (h < begin_[1] || h >= end_[1] || w < begin_[2] || w >= end_[2]) return;
+    put_there(first_ + h * stride_[1] + w * stride_[2], y + bias_);
+  }
+
+  // The same from memory, along all axes: `plane` and `line` of them per d and h.
+  __attribute__((noinline)) void put_all(const T* outputs, int plane, int line) const {
+    for (ct::index d = begin_[0]; d < end_[0]; ++d)
+      for (ct::index h = begin_[1]; h < end_[1]; ++h)
+        for (ct::index w = begin_[2]; w < end_[2]; ++w)
+          put_there(first_ + d * stride_[0] + h * stride_[1] + w * stride_[2],
+                    load(outputs + (d * plane + h * line + w) * kLanes) + bias_);
+  }
+
+ private:
+  static constexpr int kLanes = Simd<T>::lanes;
+
+  __attribute__((always_inline)) void put_there(T* dst, Vec<T> y) const {
+    if (whole_)
+      streams_ ? stream(dst, y) : store(dst, y);
+    else if (strip_)
+      store_parts<T>([&](int n) { return dst + n * strip_; }, y);
+    else
+      scatter(dst, y, columns_, stride_c_);
+  }
+
+  Vec<T> bias_;
+  T* first_;
+  ct::index begin_[ct::kAxes], end_[ct::kAxes], stride_[ct::kAxes];
+  ct::index stride_c_, strip_, columns_;
+  bool whole_, streams_;
+};
+
+// Destinations of one vector of channels along h and w.
+template <class T, int H, int W, class Put>
+inline void plane_outputs(const T* src, ct::index point_stride, const int* last, Put put) {
   constexpr int ph = ct::winograd_samples(H), pw = ct::winograd_samples(W);
   constexpr int mh = ct::winograd_outputs(H), mw = ct::winograd_outputs(W);
   Vec<T> along_w[ph * mw], outputs[mh * mw];
@@ -178,11 +233,11 @@ inline void plane_outputs(const T* src, ct::index point_stride, T* dst, const in
     to_outputs<W>(row, 1, along_w + h * mw, 1, last[2]);
   }
 #pragma GCC unroll 4
-  for (int w = 0; w < mw; ++w) {
-    to_outputs<H>(along_w + w, mw, outputs + w, mw, last[1]);
+  for (int w = 0; w < mw; ++w) to_outputs<H>(along_w + w, mw, outputs + w, mw, last[1]);
 #pragma GCC unroll 4
-    for (int h = 0; h < mh; ++h) store(dst + (h * mw + w) * lanes, outputs[h * mw + w]);
-  }
+  for (int h = 0; h < mh; ++h)
+#pragma GCC unroll 4
+    for (int w = 0; w < mw; ++w) put(h, w, outputs[h * mw + w]);
 }
 
 template <class T, int D>
@@ -199,61 +254,31 @@ __attribute__((noinline)) void depth_outputs(const T* planes, int plane, T* dst,
   }
 }
 
-// One vector of channels of a tile to where it belongs: its outputs (d, h, w), `plane` and `line` of them per
-// d and h.
-template <class T>
-__attribute__((noinline)) void put_outputs(const ct::WinogradOutput<T>& a, const T* outputs, int plane,
-                                           int line, int v, T* tile) {
-  constexpr int lanes = Simd<T>::lanes;
-  const ct::index c = v * lanes, step = a.stride[2];
-  const Vec<T> bias = load(a.bias + c);
-  const auto each = [&](auto put) __attribute__((always_inline)) {
-    for (ct::index d = a.begin[0]; d < a.end[0]; ++d)
-      for (ct::index h = a.begin[1]; h < a.end[1]; ++h) {
-        const T* from = outputs + (d * plane + h * line + a.begin[2]) * lanes;
-        T* dst = tile + d * a.stride[0] + h * a.stride[1] + a.begin[2] * step;
-        for (ct::index n = a.begin[2]; n < a.end[2]; ++n, from += lanes, dst += step)
-          put(dst, load(from) + bias);
-      }
-  };
-  if (a.dst_strip != 0) {
-    const ct::index first = v * kParts * a.dst_strip;
-    each([&](T* dst, Vec<T> y) { store_parts<T>([&](int n) { return dst + first + n * a.dst_strip; }, y); });
-  } else if (a.stride_c != 1) {
-    each([&](T* dst, Vec<T> y) {
-      T part[lanes];
-      store(part, y);
-      for (int n = 0; n < lanes && c + n < a.columns; ++n) dst[(c + n) * a.stride_c] = part[n];
-    });
-  } else if (c + lanes > a.columns) {
-    const Part<T> rest(0, a.columns - c);
-    each([&](T* dst, Vec<T> y) { store(dst + c, y, rest); });
-  } else if (a.streams) {
-    each([&](T* dst, Vec<T> y) { stream(dst + c, y); });
-  } else {
-    each([&](T* dst, Vec<T> y) { store(dst + c, y); });
-  }
-}
-
 template <class T, int H, int W>
 void winograd_output(const ct::WinogradOutput<T>& a) {
   constexpr int lanes = Simd<T>::lanes;
   constexpr int points = ct::winograd_samples(H) * ct::winograd_samples(W);
-  constexpr int line = ct::winograd_outputs(W), plane = ct::winograd_outputs(H) * line;
+  constexpr int lines = ct::winograd_outputs(H), line = ct::winograd_outputs(W), plane = lines * line;
   alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
   alignas(64) T outputs[ct::kWinogradMostOutputs * plane * lanes];
   const int count = ct::winograd_samples(a.depth);
+  if (a.begin[0] >= a.end[0]) return;
   for (ct::index tile = 0; tile < a.tiles; ++tile)
     for (int v = 0; v < a.vectors; ++v) {
+      const OutputPlace<T> place(a, v, tile);
       const T* const src = a.src + tile * a.src_step + v * lanes;
-      for (int d = 0; d < count; ++d)
-        plane_outputs<T, H, W>(src + d * points * a.point_stride, a.point_stride, planes + d * plane * lanes,
-                               a.last);
-      const T* from = outputs;
+      if (a.depth == 0) {
+        plane_outputs<T, H, W>(src, a.point_stride, a.last,
+                               [&](int h, int w, Vec<T> y)
+                                   __attribute__((always_inline)) { place.put(h, w, y); });
+        continue;
+      }
+      for (int d = 0; d < count; ++d) {
+        T* const to = planes + d * plane * lanes;
+        plane_outputs<T, H, W>(src + d * points * a.point_stride, a.point_stride, a.last,
+                               [&](int h, int w, Vec<T> y) { store(to + (h * line + w) * lanes, y); });
+      }
       switch (a.depth) {
-        case 0:
-          from = planes;
-          break;
         case 1:
           depth_outputs<T, 1>(planes, plane, outputs, a.last[0]);
           break;
@@ -266,7 +291,7 @@ void winograd_output(const ct::WinogradOutput<T>& a) {
         default:
           depth_outputs<T, 4>(planes, plane, outputs, a.last[0]);
       }
-      put_outputs(a, from, plane, line, v, a.dst + tile * a.dst_step);
+      place.put_all(outputs, plane, line);
     }
 }
 
