@@ -115,7 +115,7 @@ class Task {
       const index channel = group * r_.c_out + chunk * r_.chunk;
       const index channels = std::min(r_.chunk, r_.c_out - chunk * r_.chunk);
       const Box reached = r_.blocks.reached(box_, r_.padded);
-      y_ = copy_window(*r_.table, r_.y, channel, channels, reached, r_.y_pitch, y_memory_);
+      y_ = copy_window(*r_.table, r_.y, channel, channels, reached, r_.y_pitch, y_memory_, r_.blocks.axes);
       if (r_.stacked()) y_ = stack(reached);
     }
     if (open_x_ != group * r_.panels + panel) {

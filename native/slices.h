@@ -23,8 +23,14 @@ class Slices {
     if (count_ > 1) sums_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(count_ * elements), 2));
   }
 
-  // How many slices the sizes want; less than one where the result is large beside its arrays.
-  static index wanted(index elements, index arrays) { return std::min(kMost, arrays / kPart / elements); }
+  // How many slices the sizes want; less than one where the result is large beside its arrays. Powers of two:
+  // as many threads share them without parts, which would copy the same boxes.
+  static index wanted(index elements, index arrays) {
+    const index most = std::min(kMost, arrays / kPart / elements);
+    index count = 1;
+    while (2 * count <= most) count *= 2;
+    return std::min(count, most);
+  }
 
   index count() const { return count_; }
 

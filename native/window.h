@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "core.h"
@@ -130,13 +131,24 @@ void join_lines(View<const T>& a, Box& box) {
   }
 }
 
+// Whether a tap joins the output at this position, and whether there are positions that none does.
+inline bool is_joined(const Axis& a, index position) {
+  const index place = position + a.lo;
+  for (index t = 0; t < a.k; ++t)
+    if ((place - t * a.d) % a.s == 0) return true;
+  return false;
+}
+inline bool has_gaps(const Axis& a) { return std::min(a.k, a.s / std::gcd(a.s, a.d)) < a.s; }
+
 // A copy of some channels of a box, channels last with `pitch` elements per position; zeros lie between the
-// channels and the pitch, and outside of the array.
+// channels and the pitch, and outside of the array. Lines of outputs that no tap of `reads` joins are left
+// out: their memory keeps what it had.
 template <class T>
 Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channel, index channels, Box box,
-                      index pitch, T* to) {
+                      index pitch, T* to, const Axis* reads = nullptr) {
   const Window<T> window = window_of<T>(to, box, pitch);
-  join_lines(a, box);
+  const bool gaps = reads && (has_gaps(reads[0]) || has_gaps(reads[1]));
+  if (!gaps) join_lines(a, box);
   const index width = box.hi[2] - box.lo[2], line = width * pitch;
   const index inside = std::clamp<index>(0, box.lo[2], box.hi[2]);
   const index inside_end = std::clamp<index>(a.size[2], inside, box.hi[2]);
@@ -145,6 +157,7 @@ Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channe
   for (index n = box.n0; n < box.n1; ++n)
     for (index d = box.lo[0]; d < box.hi[0]; ++d)
       for (index h = box.lo[1]; h < box.hi[1]; ++h, to += line) {
+        if (gaps && !(is_joined(reads[0], d) && is_joined(reads[1], h))) continue;
         if (d < 0 || d >= a.size[0] || h < 0 || h >= a.size[1] || count == 0) {
           clear(to, line);
           continue;

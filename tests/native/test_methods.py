@@ -399,12 +399,15 @@ def test_same_bits_where_taps_are_apart(path, stride, dilation, layout):
 
 
 # Kernels that are small beside their arrays, whose gradients are cut into slices of positions; one has its
-# vectors along the outputs. And groups of whole cache lines, which are tasks of their own.
+# vectors along the outputs. And groups of whole cache lines, which are tasks of their own; lines and planes
+# that no tap joins.
 GRADIENTS = [
     ((1, 3001, 32), (4, 16, 32), 2, 1),
     ((3, 61, 67, 35), (2, 3, 3, 35), 2, 1),
     ((3, 61, 67, 5), (3, 3, 32, 5), 2, 1),
     ((2, 401, 96), (5, 16, 96), 3, 6),
+    ((3, 21, 19, 40), (3, 2, 33, 40), (5, 4), 1),
+    ((1, 5, 6, 7, 32), (1, 2, 2, 16, 32), (3, 3, 2), 1),
 ]
 
 
