@@ -16,6 +16,7 @@
 
 #include "ahead.h"
 #include "method.h"
+#include "planes.h"
 #include "schedule.h"
 #include "winograd.h"
 
@@ -24,14 +25,10 @@ namespace {
 
 constexpr index kLongRow = 14;  // from here on tiles follow a row, whatever the batch
 
-constexpr index kStageRows = 16, kStagePiece = 256;  // planes and positions that pass a buffer at once
-constexpr index kJoinBytes = 32 << 10;               // of lines that leave a buffer together
-constexpr index kMostLineBytes = 256 << 10;          // of all lines in that buffer
-constexpr index kLeastRunBytes = 512;                // that is worth a way around the caches
-constexpr index kFewTerms = 16;                      // of a sum, which do not hide its store
-template <class T>
-constexpr index kStageGap = 64 / index(sizeof(T));  // between the rows of that buffer: other sets of a cache
-
+constexpr index kJoinBytes = 32 << 10;       // of lines that leave a buffer together
+constexpr index kMostLineBytes = 256 << 10;  // of all lines in that buffer
+constexpr index kLeastRunBytes = 512;        // that is worth a way around the caches
+constexpr index kFewTerms = 16;              // of a sum, which do not hide its store
 template <class T>
 class ChannelMethod final : public Method<T> {
  public:
@@ -96,7 +93,7 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   // Elements of the buffer that planes pass on their way to a window, or from the buffer of lines.
   index staged(index positions) const {
     if (!stages && !stages_results()) return 0;
-    return kStageRows * ((stages_results() ? kStagePiece : std::min(positions, kStagePiece)) + kStageGap<T>);
+    return stage_elements<T>(stages_results() ? kStagePiece : positions);
   }
 };
 
@@ -346,48 +343,6 @@ void ChannelMethod<T>::join_lines(const Call<T>& call, index panel_width, Schedu
             (step == 1 || weights <= l2_bytes() / 2 || (s.block[0] == 1 && kJoinBytes / bytes >= s.block[1]));
   s.join_lines = s.joins ? std::clamp<index>(kJoinBytes / bytes, 1, std::max<index>(s.block[1], 1)) : 1;
   if (s.joins) s.line_elements = s.join_lines * step * line;
-}
-
-// Planes become channels last. Without a buffer all of them at once; with one a few at a time, which pass it
-// one after the other: the lines of planes that lie powers of two apart share the sets of the caches, which
-// hold fewer than a transpose joins.
-template <class T>
-void copy_planes(const KernelTable<T>& table, const T* src, index stride_c, index count, index channels,
-                 index pitch, T* stage, T* dst) {
-  if (!stage) return table.transpose(src, stride_c, channels, count, dst, pitch);
-  const index stage_pitch = std::min(count, kStagePiece) + kStageGap<T>;
-  for (index w = 0; w < count; w += kStagePiece)
-    for (index c = 0; c < channels; c += kStageRows) {
-      const index rows = std::min(kStageRows, channels - c), length = std::min(kStagePiece, count - w);
-      table.pad_rows(src + c * stride_c + w, stride_c, rows, 0, length, 0, stage, stage_pitch);
-      table.transpose(stage, stage_pitch, rows, length, dst + w * pitch + c, pitch);
-    }
-}
-
-// Results in strips of channels, `next` elements from one to the next, become planes. With a buffer they go
-// around the caches, a long run of each plane at a time.
-template <class T>
-void write_planes(const KernelTable<T>& table, const T* src, index strip, index next, index count,
-                  index channels, T* stage, T* dst, index stride_c) {
-  constexpr index line = 64 / index(sizeof(T));
-  const bool whole =
-      count % line == 0 && stride_c % line == 0 && reinterpret_cast<std::uintptr_t>(dst) % 64 == 0;
-  for (index c = 0; c < channels; c += strip, src += next, dst += strip * stride_c) {
-    const index planes = std::min(strip, channels - c);
-    if (!stage) {
-      table.transpose(src, strip, count, planes, dst, stride_c);
-    } else if (whole && table.transpose_streaming) {
-      table.transpose_streaming(src, strip, count, planes, dst, stride_c);
-    } else {
-      constexpr index pitch = kStagePiece + kStageGap<T>;
-      for (index w = 0; w < count; w += kStagePiece)
-        for (index p = 0; p < planes; p += kStageRows) {
-          const index rows = std::min(kStageRows, planes - p), length = std::min(kStagePiece, count - w);
-          table.transpose(src + w * strip + p, strip, length, rows, stage, pitch);
-          table.copy_streaming(stage, pitch, rows, length, dst + p * stride_c + w, stride_c);
-        }
-    }
-  }
 }
 
 // The same number many times.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planes.h"
 #include "winograd_run.h"
 
 namespace ct {
@@ -82,6 +83,9 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.padded = spread<T>(s.rounded);
   s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
   s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
+  const bool shares_sets = call.src.stride[2] == 1 && call.src.stride_c * index(sizeof(T)) % 4096 == 0;
+  const index run = call.src.size[1] * call.src.size[2];
+  s.stage_elements = s.copied && shares_sets && run >= s.kLeastStaged ? stage_elements<T>(run) : 0;
   s.passes = s.sources = 1;
   for (int a = 0; a < kAxes; ++a) {
     WinogradAxis& axis = s.axis[a] = winograd_axis(p.shape.kind, call.axes[a], p.residues[a], choice.cut[a]);
