@@ -74,8 +74,11 @@ ProjectionMethod<T>::ProjectionMethod(const Shape& shape, const T* kernel, const
   rows_ = shape.taps() * shape.dst_channels();
   padded_ = ceil_div(rows_, lanes) * lanes;
   // Channels last, either the products or the source are transposed, at some six and ten operations per
-  // vector; whole vectors of taps and channels may be partly empty.
-  along_rows_ = !shape.channels_first && padded_ * (channels + 6) < (rows_ + 10) * channels;
+  // vector; whole vectors of taps and channels may be partly empty, and up to 16 lanes of them load as often
+  // as they multiply.
+  const double loads = padded_ <= 16 ? 1.25 : 1;
+  along_rows_ =
+      !shape.channels_first && loads * double(padded_ * (channels + 6)) <= double((rows_ + 10) * channels);
   identity_.resize(std::size_t(shape.s[2] * shape.dst_channels()));
   for (std::size_t n = 0; n < identity_.size(); ++n) identity_[n] = index(n);
   const index zeros = std::max({2 * lanes, index(table_.max_rows), shape.dst_channels()});
