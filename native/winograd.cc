@@ -133,7 +133,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     for (const auto& members : s.groups[a]) most = std::max(most, members.size());
     return index(most);
   };
-  s.own = s.by_turns = false;
+  s.own = s.by_turns = s.joins = false;
   s.cut_axes = 0;
   s.panel_run = panels;
   s.in_place = panels == 1 && s.pitch >= 2 * lanes;
@@ -171,14 +171,16 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
       products *= most;
       points *= a == 2 && s.planar && !s.by_turns ? all : most;
       window *= ceil_div(samples, s.line_step[a]);
-      lines *= s.block[a] * (a == 2 ? s.axis[a].dst_step : 1);
+      lines *= s.block[a] * (a == 2 || (a == 1 && s.joins) ? s.axis[a].dst_step : 1);
     }
     s.window_elements = s.copied ? window : 0;
     s.point_elements = points * s.pitch;
     s.product_elements = s.in_place ? 0 : products * 2 * lanes;
     s.product_sets = s.cut_axes > 0 ? s.panel_run * index(s.families.size()) : 1;
     s.line_elements = s.planar ? lines : 0;
-    s.line_sets = s.by_turns ? s.panel_run * most_strands(0) * most_strands(1) : 1;
+    s.line_sets = s.by_turns ? s.panel_run * most_strands(0) * most_strands(1)
+                  : s.joins  ? s.panel_run * most_strands(0)
+                             : 1;
     return tiles;
   };
   const auto halve = [&] {
@@ -266,8 +268,20 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.tasks = tasks * s.pass_runs * s.panel_runs;
   s.own = s.copied && !s.apart && s.pass_run == 1 && s.passes > 1;
   count();
-  // Where even the fewest tiles are a burden, families take turns, then sources.
   const index burden = std::max(most, (64 << 10) / index(sizeof(T)));
+  // Rows that are no whole vectors leave with the others of their plane, where a task has all of them and
+  // memory that the windows of its passes leave alone.
+  const bool whole_planes = s.block[1] >= s.axis[1].extent && s.block[2] >= s.axis[2].extent &&
+                            s.pass_run % index(s.groups[1].size()) == 0 && s.groups[1].size() > 1 &&
+                            call.dst.size[1] >= s.axis[1].dst_step;
+  if (s.planar && whole_planes && call.dst.size[2] % lanes != 0 && call.dst.stride[1] == call.dst.size[2]) {
+    const Schedule before = s;
+    s.joins = true;
+    s.overlaid = false;
+    count();
+    if (s.elements() > burden) s = before;
+  }
+  // Where even the fewest tiles are a burden, families take turns, then sources.
   const auto tries = [&](auto change) {
     const Schedule before = s;
     change();
@@ -277,6 +291,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   if (s.elements() > burden && s.planar && s.families.size() > 1)
     tries([&] {
       s.by_turns = true;
+      s.joins = false;
       s.overlaid = false;
     });
   for (int axes = 1; axes <= kAxes && s.elements() > burden && may_cut(s, axes); ++axes)

@@ -75,6 +75,7 @@ struct Winograd<T>::Schedule {
   index pitch;    // the points of a tile: the channels of all sources, spread out
   index sources;  // whose points are summed
   bool planar;    // destinations of a row leave a block together, transposed
+  bool joins;     // or all of a plane, when the last pass over its rows is done
   bool streams;   // destinations go around the caches
   bool copied;    // samples come from a copy of the block's window
   bool apart;     // of the lines that one variant reads for one source, which no other variant or source does
@@ -215,6 +216,7 @@ class Winograd<T>::Task {
   // Where destination 0 of the current strands is and how far the next is: in the array, or in the lines
   // (image, d, h, strip, w, channel) of a planar one, which leave the block transposed.
   T *to_, *row_, *array_;  // destination 0 of the strands along d and h: here, and in the array
+  T* saved_;               // the first line that leaves the block
   index to_stride_n_, to_step_[kAxes], to_stride_c_, to_stride_w_;
   index strip_, to_strip_;           // channels that leave a line together, and from one strip to the next
   index begin_[kAxes], end_[kAxes];  // destinations of these strands in this block

@@ -420,16 +420,24 @@ bool Winograd<T>::Task::aim(index number, index set, const std::vector<int>& alo
   to_stride_w_ = dst.stride[2];
   to_strip_ = 0;
   if (plan_.planar) {
-    strip_ = strip_of(table_, o_end_ - o_begin_, width);
-    if (strip_ < width) to_strip_ = (o_end_ - o_begin_) * strip_;
+    const index row = o_end_ - o_begin_, rows = plan_.joins ? dst.size[1] : 1;
+    strip_ = strip_of(table_, rows * row, width);
+    if (strip_ < width) to_strip_ = rows * row * strip_;
     to_stride_w_ = strip_;
     to_step_[2] = axis[2].dst_step * strip_;
-    to_step_[1] = (o_end_ - o_begin_) * width;
+    to_step_[1] = row * width;
     to_step_[0] = (end_[1] - begin_[1]) * to_step_[1];
+    saved_ = lines_ + set * plan_.line_elements;
+    row_ = saved_ - begin_[1] * to_step_[1] - o_begin_ * strip_;
+    if (plan_.joins) {
+      to_step_[1] = axis[1].dst_step * row * strip_;
+      to_step_[0] = rows * row * width;
+      row_ = saved_ + strand[1]->dst0 * row * strip_;
+      array_ -= strand[1]->dst0 * dst.stride[1];
+    }
+    row_ -= begin_[0] * to_step_[0];
     to_stride_n_ = (end_[0] - begin_[0]) * to_step_[0];
     to_stride_c_ = 1;
-    row_ = lines_ + set * plan_.line_elements - begin_[0] * to_step_[0] - begin_[1] * to_step_[1] -
-           o_begin_ * strip_;
   }
   return true;
 }
@@ -487,20 +495,23 @@ void Winograd<T>::Task::compute(const std::vector<Family>& families, index numbe
   }
 }
 
-// The lines of a planar array leave the block.
+// The lines of a planar array leave the block, or the planes.
 template <class T>
 void Winograd<T>::Task::store_lines(index number) {
   const Panel& panel = p_.panels[std::size_t(number)];
   const View<T>& dst = call_.dst;
-  const index count = o_end_ - o_begin_;
+  const index rows = plan_.joins ? 1 : end_[1] - begin_[1];
+  const index count = (o_end_ - o_begin_) * (plan_.joins ? dst.size[1] : 1);
+  index step[2], first = o_begin_;  // in the array
+  for (int a = 0; a < 2; ++a) step[a] = plan_.axis[a].dst_step * dst.stride[a];
+  first += begin_[0] * step[0] + (plan_.joins ? 0 : begin_[1] * step[1]);
   const bool lines = plan_.streams && o_begin_ % 16 == 0 && o_end_ % 16 == 0 && table_.transpose_streaming;
   const auto transpose = lines ? table_.transpose_streaming : table_.transpose;
   for (index n = 0; n < images_; ++n)
-    for (index d = begin_[0]; d < end_[0]; ++d)
-      for (index h = begin_[1]; h < end_[1]; ++h) {
-        const T* from = row_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1] + o_begin_ * strip_;
-        T* to = array_ + n * dst.stride_n + d * plan_.axis[0].dst_step * dst.stride[0] +
-                h * plan_.axis[1].dst_step * dst.stride[1] + o_begin_;
+    for (index d = 0; d < end_[0] - begin_[0]; ++d)
+      for (index h = 0; h < rows; ++h) {
+        const T* from = saved_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1];
+        T* to = array_ + first + n * dst.stride_n + d * step[0] + h * step[1];
         for (index c = 0; c < panel.columns; c += strip_, from += count * strip_, to += strip_ * dst.stride_c)
           transpose(from, strip_, count, std::min(strip_, panel.columns - c), to, dst.stride_c);
       }
@@ -553,22 +564,26 @@ void Winograd<T>::Task::run_pass(index number) {
   const std::vector<Family> families = list_families(groups);
   if (plan_.own && !families.empty()) copy_window(families[0].tiles[0].variant, 0, 0);
   const Strand* strand[kAxes];
-  const auto each_target = [&](auto visit) {
-    index set = 0;
+  // Lines are kept until families have taken their turns, planes until all of their rows are there.
+  const auto each_target = [&](bool planes, auto visit) {
+    index set = 0, plane = 0;
     for (index panel = panel_begin_; panel < panel_end_; ++panel)
-      for (const int nd : *groups[0])
+      for (const int nd : *groups[0]) {
         for (const int nh : *groups[1]) {
           strand[0] = &plan_.axis[0].strands[std::size_t(nd)];
           strand[1] = &plan_.axis[1].strands[std::size_t(nh)];
-          if (aim(panel, plan_.by_turns ? set : 0, *groups[2], strand)) visit(panel);
+          if (aim(panel, plan_.by_turns ? set : plan_.joins ? plane : 0, *groups[2], strand)) visit(panel);
           ++set;
+          if (planes) break;
         }
+        ++plane;
+      }
   };
   const auto run = [&](const std::vector<Family>& some, const Sources& sources) {
     transform(some, sources);
-    each_target([&](index panel) {
+    each_target(false, [&](index panel) {
       compute(some, panel, *groups[2], strand, sources);
-      if (plan_.planar && !plan_.by_turns && sources.last) store_lines(panel);
+      if (plan_.planar && !plan_.by_turns && !plan_.joins && sources.last) store_lines(panel);
     });
   };
   if (!plan_.by_turns || families.empty()) {
@@ -576,7 +591,9 @@ void Winograd<T>::Task::run_pass(index number) {
   } else {
     for (const Family& family : families) each_cut([&](const Sources& sources) { run({family}, sources); });
   }
-  if (plan_.by_turns) each_target([&](index panel) { store_lines(panel); });
+  const bool last_rows = groups[1] == &plan_.groups[1].back();
+  if (plan_.by_turns || (plan_.joins && last_rows))
+    each_target(plan_.joins, [&](index panel) { store_lines(panel); });
 }
 
 template class Winograd<float>::Task;

@@ -101,6 +101,9 @@ WINOGRAD = [
     ((2, 29, 5), (9, 17, 5), 1, 3, 1),
     ((2, 9, 11, 5), (8, 6, 18, 5), 1, 1, 1),
     ((1, 5, 6, 7, 4), (7, 4, 6, 17, 4), 1, 1, 1),
+    # planes that leave together: rows of several passes
+    ((3, 14, 14, 24), (3, 3, 33, 24), 2, 1, 1),
+    ((1, 3, 14, 13, 24), (3, 3, 3, 40, 24), 2, 1, 1),
 ]
 
 
@@ -182,6 +185,24 @@ def test_winograd_of_a_large_result(path, width, layout):
         assert untouched()
         fresh = plan(x, threads=threads)  # begins with a cache line
         np.testing.assert_allclose(fresh, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride", "groups"),
+    [((1, 2, 5, 64), (2, 2, 40, 64), (3, 1), 1), ((5, 7, 13, 128), (2, 2, 16, 128), 1, 2)],
+)
+def test_planes_leave_together_though_every_pass_copies_its_window(path, shape, kernel, stride, groups):
+    rng = np.random.default_rng(12)
+    x, w = rng.standard_normal(shape), rng.standard_normal(kernel)
+    options = {"dilation_rate": (2, 1), "groups": groups}
+    want = np.moveaxis(reference.conv_transpose(x, w, stride, **options), -1, 1)
+    x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    plan = convtranspose.plan(w, stride, data_format="channels_first", algorithm="winograd", **options)
+    for threads in (1, 2, 5):
+        out, untouched = guarded(want.shape, "float64")
+        plan(x, out=out, threads=threads)
+        np.testing.assert_allclose(out, want, rtol=0, atol=1e-13 * np.abs(want).max())
+        assert untouched()
 
 
 def test_every_winograd_form_is_tested():
