@@ -29,6 +29,7 @@ constexpr index kJoinBytes = 32 << 10;       // of lines that leave a buffer tog
 constexpr index kMostLineBytes = 256 << 10;  // of all lines in that buffer
 constexpr index kLeastRunBytes = 512;        // that is worth a way around the caches
 constexpr index kFewTerms = 16;              // of a sum, which do not hide its store
+
 template <class T>
 class ChannelMethod final : public Method<T> {
  public:
@@ -318,7 +319,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   }
   // What caches hold need not be fetched.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
-  s.stages = planar && src.stride_c * index(sizeof(T)) % 2048 == 0;
+  s.stages = planar && planes_share_sets<T>(src.stride_c);
   s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 && outgrows_caches(src) &&
                   (src.stride_c == 1 || planar);
   s.fetches_weights =

@@ -17,9 +17,15 @@ index stage_elements(index positions) {
   return kStageRows * (std::min(positions, kStagePiece) + kStageGap<T>);
 }
 
-// Planes become channels last. Without a buffer all of them at once; with one a few at a time, which pass it
-// one after the other: the lines of planes that lie powers of two apart share the sets of the caches, which
-// hold fewer than a transpose joins.
+// Whether the lines of planes, so many elements apart, share the sets of the first cache, which hold fewer
+// than a transpose joins.
+template <class T>
+bool planes_share_sets(index stride_c) {
+  return stride_c * index(sizeof(T)) % 4096 == 0;
+}
+
+// Planes become channels last. Without a buffer all of them at once; with one, for planes that share sets, a
+// few at a time, which pass it one after the other.
 template <class T>
 void copy_planes(const KernelTable<T>& table, const T* src, index stride_c, index count, index channels,
                  index pitch, T* stage, T* dst) {

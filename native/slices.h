@@ -23,8 +23,8 @@ class Slices {
     if (count_ > 1) sums_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(count_ * elements), 2));
   }
 
-  // How many slices the sizes want; less than one where the result is large beside its arrays. Powers of two:
-  // as many threads share them without parts, which would copy the same boxes.
+  // How many slices the sizes want; less than one where the result is large beside its arrays. Powers of two,
+  // as long as there are boxes: as many threads share them without parts, which would copy the same boxes.
   static index wanted(index elements, index arrays) {
     const index most = std::min(kMost, arrays / kPart / elements);
     index count = 1;

@@ -112,10 +112,11 @@ Window<T> window_of(const T* memory, const Box& box, index pitch) {
   return w;
 }
 
-// Lines that follow each other in memory, whole in the box, become one line.
+// Lines that follow each other in memory, whole in the box, become one line, along the axes from `outermost`
+// on.
 template <class T>
-void join_lines(View<const T>& a, Box& box) {
-  for (int outer = 1; outer >= 0; --outer) {
+void join_lines(View<const T>& a, Box& box, int outermost) {
+  for (int outer = 1; outer >= outermost; --outer) {
     const int inner = outer + 1;
     if (inner == 1) {  // the lines of w have been joined with h before, or h has nothing to join
       if (a.size[1] != 1 || box.lo[1] != 0 || box.hi[1] != 1) return;
@@ -147,8 +148,8 @@ template <class T>
 Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channel, index channels, Box box,
                       index pitch, T* to, const Axis* reads = nullptr) {
   const Window<T> window = window_of<T>(to, box, pitch);
-  const bool gaps = reads && (has_gaps(reads[0]) || has_gaps(reads[1]));
-  if (!gaps) join_lines(a, box);
+  const bool gaps[2] = {reads && has_gaps(reads[0]), reads && has_gaps(reads[1])};
+  join_lines(a, box, gaps[1] ? 2 : gaps[0] ? 1 : 0);
   const index width = box.hi[2] - box.lo[2], line = width * pitch;
   const index inside = std::clamp<index>(0, box.lo[2], box.hi[2]);
   const index inside_end = std::clamp<index>(a.size[2], inside, box.hi[2]);
@@ -157,7 +158,7 @@ Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channe
   for (index n = box.n0; n < box.n1; ++n)
     for (index d = box.lo[0]; d < box.hi[0]; ++d)
       for (index h = box.lo[1]; h < box.hi[1]; ++h, to += line) {
-        if (gaps && !(is_joined(reads[0], d) && is_joined(reads[1], h))) continue;
+        if ((gaps[0] && !is_joined(reads[0], d)) || (gaps[1] && !is_joined(reads[1], h))) continue;
         if (d < 0 || d >= a.size[0] || h < 0 || h >= a.size[1] || count == 0) {
           clear(to, line);
           continue;

@@ -83,9 +83,9 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.padded = spread<T>(s.rounded);
   s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
   s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
-  const bool shares_sets = call.src.stride[2] == 1 && call.src.stride_c * index(sizeof(T)) % 4096 == 0;
+  const bool stages = s.copied && call.src.stride[2] == 1 && planes_share_sets<T>(call.src.stride_c);
   const index run = call.src.size[1] * call.src.size[2];
-  s.stage_elements = s.copied && shares_sets && run >= s.kLeastStaged ? stage_elements<T>(run) : 0;
+  s.stage_elements = stages && run >= s.kLeastStaged ? stage_elements<T>(run) : 0;
   s.passes = s.sources = 1;
   for (int a = 0; a < kAxes; ++a) {
     WinogradAxis& axis = s.axis[a] = winograd_axis(p.shape.kind, call.axes[a], p.residues[a], choice.cut[a]);
@@ -198,7 +198,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   const index share = scratch_share(p.shape, call), most = share + share / 4 - 1;
   // All of that quarter is worth having where strands share their tiles, since short blocks copy more of
   // their borders, and where the weights would pass over fewer tiles than share them well.
-  const bool joins = s.families.size() < s.axis[2].variants.size();
+  const bool shares_tiles = s.families.size() < s.axis[2].variants.size();
   s.batch_block = 1;
   // Before a block is cut for the share's sake, families take turns, unless that would end what overlaid
   // windows or products in place save.
@@ -207,7 +207,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     const index tiles = count();
     const bool fills_cache = tiles > kSharingTiles && s.point_elements + s.product_elements > budget;
     const bool fills_share =
-        tiles > kFewestTiles && s.elements() > (joins || tiles < 2 * kSharingTiles ? most : share);
+        tiles > kFewestTiles && s.elements() > (shares_tiles || tiles < 2 * kSharingTiles ? most : share);
     if (!fills_cache && !fills_share) break;
     if (!fills_cache && may_take_turns) {
       const index before = s.elements();
@@ -272,9 +272,10 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // Rows that are no whole vectors leave with the others of their plane, where a task has all of them and
   // memory that the windows of its passes leave alone.
   const bool whole_planes = s.block[1] >= s.axis[1].extent && s.block[2] >= s.axis[2].extent &&
-                            s.pass_run % index(s.groups[1].size()) == 0 && s.groups[1].size() > 1 &&
+                            s.groups[1].size() > 1 && s.pass_run % index(s.groups[1].size()) == 0 &&
                             call.dst.size[1] >= s.axis[1].dst_step;
-  if (s.planar && whole_planes && call.dst.size[2] % lanes != 0 && call.dst.stride[1] == call.dst.size[2]) {
+  if (s.planar && !s.by_turns && whole_planes && call.dst.size[2] % lanes != 0 &&
+      call.dst.stride[1] == call.dst.size[2]) {
     const Schedule before = s;
     s.joins = true;
     s.overlaid = false;
@@ -291,7 +292,6 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   if (s.elements() > burden && s.planar && s.families.size() > 1)
     tries([&] {
       s.by_turns = true;
-      s.joins = false;
       s.overlaid = false;
     });
   for (int axes = 1; axes <= kAxes && s.elements() > burden && may_cut(s, axes); ++axes)

@@ -87,7 +87,7 @@ struct Winograd<T>::Schedule {
   index line_step[kAxes];  // between the lines of the window
   index window_elements;   // beside a line of zeros
   index point_elements;
-  index product_elements, line_elements;  // of one panel and strand
+  index product_elements, line_elements;  // of one panel and strand, or strand along d if planes leave
   index product_sets, line_sets;          // those that are kept
   index stage_elements;                   // what planes pass on their way to the window
 
@@ -214,7 +214,8 @@ class Winograd<T>::Task {
   index sample_stride_n_, sample_stride_[kAxes];
   index window_lo_[kAxes] = {0, 0, 0};
   // Where destination 0 of the current strands is and how far the next is: in the array, or in the lines
-  // (image, d, h, strip, w, channel) of a planar one, which leave the block transposed.
+  // (image, d, h, strip, w, channel) of a planar one, which leave the block transposed; those of whole planes
+  // are (image, d, strip, h, w, channel).
   T *to_, *row_, *array_;  // destination 0 of the strands along d and h: here, and in the array
   T* saved_;               // the first line that leaves the block
   index to_stride_n_, to_step_[kAxes], to_stride_c_, to_stride_w_;

@@ -317,7 +317,9 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
           out.src = products + (row + w) * pitch;
           out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
           out.tiles = out.begin[2] == 0 && out.end[2] == outputs ? whole - w : 1;
-          if (out.begin[2] < out.end[2]) kernel(out);
+          bool any = true;
+          for (int a = 0; a < kAxes; ++a) any &= out.begin[a] < out.end[a];
+          if (any) kernel(out);
         }
       }
     }

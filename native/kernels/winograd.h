@@ -163,7 +163,7 @@ void winograd_input(const ct::WinogradInput<T>& a) {
     }
 }
 
-// The other destinations: some of a vector, or apart from each other.
+// The channels of a vector that exist, which may be apart from each other.
 template <class T>
 __attribute__((noinline)) void scatter(T* dst, Vec<T> y, ct::index count, ct::index stride) {
   constexpr int lanes = Simd<T>::lanes;
@@ -262,7 +262,6 @@ void winograd_output(const ct::WinogradOutput<T>& a) {
   alignas(64) T planes[ct::kWinogradMostPoints * plane * lanes];
   alignas(64) T outputs[ct::kWinogradMostOutputs * plane * lanes];
   const int count = ct::winograd_samples(a.depth);
-  if (a.begin[0] >= a.end[0]) return;
   for (ct::index tile = 0; tile < a.tiles; ++tile)
     for (int v = 0; v < a.vectors; ++v) {
       const OutputPlace<T> place(a, v, tile);

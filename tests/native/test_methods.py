@@ -187,21 +187,30 @@ def test_winograd_of_a_large_result(path, width, layout):
         np.testing.assert_allclose(fresh, want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
-@pytest.mark.parametrize(
-    ("shape", "kernel", "stride", "groups"),
-    [((1, 2, 5, 64), (2, 2, 40, 64), (3, 1), 1), ((5, 7, 13, 128), (2, 2, 16, 128), 1, 2)],
-)
-def test_planes_leave_together_though_every_pass_copies_its_window(path, shape, kernel, stride, groups):
+# Planes that leave together though every pass copies a window of its own, and those that take turns instead,
+# several strands of h to a pass.
+PLANES = [
+    ((1, 2, 5, 64), (2, 2, 40, 64), (3, 1), (2, 1), 1, "valid", "float64"),
+    ((5, 7, 13, 128), (2, 2, 16, 128), 1, (2, 1), 2, "valid", "float64"),
+    ((2, 9, 9, 480), (6, 6, 32, 480), 3, 1, 1, "same", "float32"),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "groups", "padding", "dtype"), PLANES)
+def test_planes_leave_together(path, shape, kernel, stride, dilation, groups, padding, dtype):
     rng = np.random.default_rng(12)
-    x, w = rng.standard_normal(shape), rng.standard_normal(kernel)
-    options = {"dilation_rate": (2, 1), "groups": groups}
-    want = np.moveaxis(reference.conv_transpose(x, w, stride, **options), -1, 1)
+    x, w = rng.standard_normal(shape).astype(dtype), rng.standard_normal(kernel).astype(dtype)
+    options = {"dilation_rate": dilation, "groups": groups}
+    want = np.moveaxis(reference.conv_transpose(x, w, stride, padding, **options), -1, 1)
     x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
-    plan = convtranspose.plan(w, stride, data_format="channels_first", algorithm="winograd", **options)
+    plan = convtranspose.plan(
+        w, stride, padding, data_format="channels_first", algorithm="winograd", **options
+    )
+    rounding = {"float32": 1e-5, "float64": 1e-13}[dtype]
     for threads in (1, 2, 5):
-        out, untouched = guarded(want.shape, "float64")
+        out, untouched = guarded(want.shape, dtype)
         plan(x, out=out, threads=threads)
-        np.testing.assert_allclose(out, want, rtol=0, atol=1e-13 * np.abs(want).max())
+        np.testing.assert_allclose(out, want, rtol=0, atol=rounding * np.abs(want).max())
         assert untouched()
 
 
