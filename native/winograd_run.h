@@ -218,6 +218,7 @@ class Winograd<T>::Task {
   // are (image, d, strip, h, w, channel).
   T *to_, *row_, *array_;  // destination 0 of the strands along d and h: here, and in the array
   T* saved_;               // the first line that leaves the block
+  index together_;         // positions that leave as one line
   index to_stride_n_, to_step_[kAxes], to_stride_c_, to_stride_w_;
   index strip_, to_strip_;           // channels that leave a line together, and from one strip to the next
   index begin_[kAxes], end_[kAxes];  // destinations of these strands in this block

@@ -310,6 +310,7 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
   for (index n = 0; n < images_; ++n)
     for (index d = 0; d < tiles.count[0]; ++d) {
       const index at_d = place(0, d);
+      if (out.begin[0] >= out.end[0]) continue;
       for (index h = 0; h < tiles.count[1]; ++h) {
         const index at_h = place(1, h);
         const index row = tiles.before + ((n * tiles.grid[0] + d) * tiles.grid[1] + h) * tiles.grid[2];
@@ -317,9 +318,7 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
           out.src = products + (row + w) * pitch;
           out.dst = to_ + n * to_stride_n_ + at_d + at_h + place(2, w);
           out.tiles = out.begin[2] == 0 && out.end[2] == outputs ? whole - w : 1;
-          bool any = true;
-          for (int a = 0; a < kAxes; ++a) any &= out.begin[a] < out.end[a];
-          if (any) kernel(out);
+          if (out.begin[2] < out.end[2]) kernel(out);
         }
       }
     }
@@ -422,22 +421,22 @@ bool Winograd<T>::Task::aim(index number, index set, const std::vector<int>& alo
   to_stride_w_ = dst.stride[2];
   to_strip_ = 0;
   if (plan_.planar) {
-    const index row = o_end_ - o_begin_, rows = plan_.joins ? dst.size[1] : 1;
-    strip_ = strip_of(table_, rows * row, width);
-    if (strip_ < width) to_strip_ = rows * row * strip_;
+    const index row = o_end_ - o_begin_, rows = plan_.joins ? dst.size[1] : end_[1] - begin_[1];
+    together_ = plan_.joins ? rows * row : row;
+    strip_ = strip_of(table_, together_, width);
+    if (strip_ < width) to_strip_ = together_ * strip_;
     to_stride_w_ = strip_;
     to_step_[2] = axis[2].dst_step * strip_;
-    to_step_[1] = row * width;
-    to_step_[0] = (end_[1] - begin_[1]) * to_step_[1];
+    to_step_[1] = plan_.joins ? axis[1].dst_step * row * strip_ : row * width;
+    to_step_[0] = rows * row * width;
     saved_ = lines_ + set * plan_.line_elements;
-    row_ = saved_ - begin_[1] * to_step_[1] - o_begin_ * strip_;
+    row_ = saved_ - begin_[0] * to_step_[0] - o_begin_ * strip_;
     if (plan_.joins) {
-      to_step_[1] = axis[1].dst_step * row * strip_;
-      to_step_[0] = rows * row * width;
-      row_ = saved_ + strand[1]->dst0 * row * strip_;
+      row_ += strand[1]->dst0 * row * strip_;
       array_ -= strand[1]->dst0 * dst.stride[1];
+    } else {
+      row_ -= begin_[1] * to_step_[1];
     }
-    row_ -= begin_[0] * to_step_[0];
     to_stride_n_ = (end_[0] - begin_[0]) * to_step_[0];
     to_stride_c_ = 1;
   }
@@ -503,7 +502,6 @@ void Winograd<T>::Task::store_lines(index number) {
   const Panel& panel = p_.panels[std::size_t(number)];
   const View<T>& dst = call_.dst;
   const index rows = plan_.joins ? 1 : end_[1] - begin_[1];
-  const index count = (o_end_ - o_begin_) * (plan_.joins ? dst.size[1] : 1);
   index step[2], first = o_begin_;  // in the array
   for (int a = 0; a < 2; ++a) step[a] = plan_.axis[a].dst_step * dst.stride[a];
   first += begin_[0] * step[0] + (plan_.joins ? 0 : begin_[1] * step[1]);
@@ -514,8 +512,9 @@ void Winograd<T>::Task::store_lines(index number) {
       for (index h = 0; h < rows; ++h) {
         const T* from = saved_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1];
         T* to = array_ + first + n * dst.stride_n + d * step[0] + h * step[1];
-        for (index c = 0; c < panel.columns; c += strip_, from += count * strip_, to += strip_ * dst.stride_c)
-          transpose(from, strip_, count, std::min(strip_, panel.columns - c), to, dst.stride_c);
+        for (index c = 0; c < panel.columns;
+             c += strip_, from += together_ * strip_, to += strip_ * dst.stride_c)
+          transpose(from, strip_, together_, std::min(strip_, panel.columns - c), to, dst.stride_c);
       }
 }
 
@@ -567,23 +566,22 @@ void Winograd<T>::Task::run_pass(index number) {
   if (plan_.own && !families.empty()) copy_window(families[0].tiles[0].variant, 0, 0);
   const Strand* strand[kAxes];
   // Lines are kept until families have taken their turns, planes until all of their rows are there.
-  const auto each_target = [&](bool planes, auto visit) {
-    index set = 0, plane = 0;
+  const index of_plane = index(groups[1]->size());
+  const auto each_target = [&](auto visit) {
+    index target = 0;
     for (index panel = panel_begin_; panel < panel_end_; ++panel)
-      for (const int nd : *groups[0]) {
+      for (const int nd : *groups[0])
         for (const int nh : *groups[1]) {
           strand[0] = &plan_.axis[0].strands[std::size_t(nd)];
           strand[1] = &plan_.axis[1].strands[std::size_t(nh)];
-          if (aim(panel, plan_.by_turns ? set : plan_.joins ? plane : 0, *groups[2], strand)) visit(panel);
-          ++set;
-          if (planes) break;
+          const index set = plan_.by_turns ? target : plan_.joins ? target / of_plane : 0;
+          if (aim(panel, set, *groups[2], strand)) visit(panel);
+          ++target;
         }
-        ++plane;
-      }
   };
   const auto run = [&](const std::vector<Family>& some, const Sources& sources) {
     transform(some, sources);
-    each_target(false, [&](index panel) {
+    each_target([&](index panel) {
       compute(some, panel, *groups[2], strand, sources);
       if (plan_.planar && !plan_.by_turns && !plan_.joins && sources.last) store_lines(panel);
     });
@@ -594,8 +592,11 @@ void Winograd<T>::Task::run_pass(index number) {
     for (const Family& family : families) each_cut([&](const Sources& sources) { run({family}, sources); });
   }
   const bool last_rows = groups[1] == &plan_.groups[1].back();
+  const Strand* const first = &plan_.axis[1].strands[std::size_t(groups[1]->front())];
   if (plan_.by_turns || (plan_.joins && last_rows))
-    each_target(plan_.joins, [&](index panel) { store_lines(panel); });
+    each_target([&](index panel) {
+      if (plan_.by_turns || strand[1] == first) store_lines(panel);  // a plane once
+    });
 }
 
 template class Winograd<float>::Task;
