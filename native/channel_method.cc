@@ -399,7 +399,15 @@ struct ChannelMethod<T>::Task {
   void (*const* kernels)(const ChannelTile<T>&) = nullptr;
   ChannelTile<T> tile;
   T bias[2 * 64 / sizeof(T)];
-  std::vector<index> src_offset, weight_offset;  // of the taps that meet the source
+  // The taps that meet the source, and whose they are. Shifts rise from tap to tap, so those of an axis are
+  // neighbours.
+  struct Met {
+    index begin = 0, end = 0;
+    bool operator==(const Met& other) const { return begin == other.begin && end == other.end; }
+  };
+  std::vector<index> src_offset, weight_offset;
+  const Phase* listed[kAxes] = {};
+  Met listed_taps[kAxes];
 
   Ahead ahead;              // the window of the next block
   std::vector<char> blank;  // which lines of planar destinations no tap reaches
@@ -562,6 +570,7 @@ struct ChannelMethod<T>::Task {
     largest = table.max_positions[panel->vectors - 1];
     slice = channels * width;
     origin = 0;
+    listed[2] = nullptr;
     // Planar destinations pass through a buffer of whole panels.
     tile.columns = plan.planar ? width : panel->columns;
     tile.dst_stride_c = plan.planar ? 1 : call.dst.stride_c;
@@ -611,6 +620,7 @@ struct ChannelMethod<T>::Task {
     if (plan.packs && d0 < d1 && h0 < h1 && w0 < w1) {
       tile.weights = packed;
       origin = packing.taps_before(pd, ph, pw);
+      listed[2] = nullptr;
       pack(pd, ph, pw, packed);
     }
     fetch_following(pd, ph, pw, std::max<index>(d1 - d0, 0) * std::max<index>(h1 - h0, 0), w1 - w0);
@@ -631,6 +641,7 @@ struct ChannelMethod<T>::Task {
     if (plan.packs && d0 < d1 && h0 < h1) {
       tile.weights = packed;
       origin = packing.taps_before(pd, *ph, plan.axis[2].phases[0]);
+      listed[2] = nullptr;
       for (const Phase& pw : plan.axis[2].phases)
         pack(pd, *ph, pw, packed + (packing.taps_before(pd, *ph, pw) - origin) * slice);
     }
@@ -694,14 +705,19 @@ struct ChannelMethod<T>::Task {
   // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.
   void line(const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index w0, index w1, T* row,
             index dst_step) {
+    Met met[kAxes] = {meet(0, pd, jd), meet(1, ph, jh), {0, index(pw.cls->taps.size())}};
+    const T* const from = source + jd * plan.axis[0].src_step * source_stride[0] +
+                          jh * plan.axis[1].src_step * source_stride[1];
+    const index step = plan.axis[2].src_step * source_stride[2];
     if (plan.along_batch) {
       tile.src_stride = source_n;
       tile.dst_stride = plan.planar ? plan.line_elements : call.dst.stride_n;
       const index size = self.finite_ ? tile_size(images, largest) : 1;
       for (index jw = w0; jw < w1; ++jw) {
-        collect(pd, ph, pw, jd, jh, jw);
+        met[2] = meet(2, pw, jw);
+        collect(pd, ph, pw, met);
         for (index n = 0; n < images; n += size) {
-          tile.src = source + n * source_n;
+          tile.src = from + jw * step + n * source_n;
           tile.dst = row + jw * dst_step + n * tile.dst_stride;
           compute(std::min(size, images - n));
         }
@@ -709,19 +725,19 @@ struct ChannelMethod<T>::Task {
       return;
     }
     tile.dst_stride = dst_step;
-    tile.src_stride = plan.axis[2].src_step * source_stride[2];
+    tile.src_stride = step;
     const auto tiles = [&](index begin, index end) {
       if (begin >= end) return;
       const index size = tile_size(end - begin, largest);
       for (index j = begin; j < end; j += size) {
-        tile.src = source + j * tile.src_stride;
+        tile.src = from + j * step;
         tile.dst = row + j * dst_step;
         compute(std::min(size, end - j));
       }
     };
     index covered0 = w0, covered1 = w1;
     plan.axis[2].covered(pw, covered0, covered1);
-    collect(pd, ph, pw, jd, jh, 0);
+    collect(pd, ph, pw, met);  // along w halos meet all taps
     tiles(covered0, covered1);
     if (covered0 > w0 || covered1 < w1) {  // where no input reaches: the bias alone
       tile.taps = 0;
@@ -746,10 +762,33 @@ struct ChannelMethod<T>::Task {
 
   void compute(index positions) { ahead.call(kernels[positions - 1], tile); }
 
-  // The taps of a destination that meet the source; along w halos meet all of them.
-  void collect(const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index jw) {
-    const index nd = index(pd.cls->taps.size()), nh = index(ph.cls->taps.size());
-    const index nw = index(pw.cls->taps.size());
+  Met meet(int a, const Phase& p, index j) const {
+    const AxisSchedule& axis = plan.axis[a];
+    const auto inside = [&](index tap) {
+      const index at = axis.source(p, p.cls->taps[std::size_t(tap)], j);
+      return at >= 0 && at < axis.src_size;
+    };
+    Met met{0, index(p.cls->taps.size())};
+    while (met.begin < met.end && !inside(met.begin)) ++met.begin;
+    while (met.begin < met.end && !inside(met.end - 1)) --met.end;
+    return met;
+  }
+
+  // The taps of destination 0 of the phases that meet the source; neighbours have the same ones, so a list
+  // lasts until others do.
+  void collect(const Phase& pd, const Phase& ph, const Phase& pw, const Met (&met)[kAxes]) {
+    const bool known = listed[0] == &pd && listed[1] == &ph && listed[2] == &pw &&
+                       std::equal(met, met + kAxes, listed_taps);
+    if (!known) {
+      listed[0] = &pd, listed[1] = &ph, listed[2] = &pw;
+      std::copy_n(met, kAxes, listed_taps);
+      list(pd, ph, pw, met);
+    }
+    tile.taps = index(src_offset.size());
+  }
+
+  void list(const Phase& pd, const Phase& ph, const Phase& pw, const Met (&met)[kAxes]) {
+    const index nh = index(ph.cls->taps.size()), nw = index(pw.cls->taps.size());
     // Taps of the phases before this one, in packing order.
     const index before = packing.taps_before(pd, ph, pw);
     // Taps of w whose channels follow each other are as good as one tap with all of them.
@@ -758,21 +797,15 @@ struct ChannelMethod<T>::Task {
     tile.channels = run_of_taps ? nw * channels : channels;
     src_offset.clear();
     weight_offset.clear();
-    for (index td = 0; td < nd; ++td) {
-      const index sd = plan.axis[0].source(pd, pd.cls->taps[std::size_t(td)], jd);
-      if (sd < 0 || sd >= plan.axis[0].src_size) continue;
-      for (index th = 0; th < nh; ++th) {
-        const index sh = plan.axis[1].source(ph, ph.cls->taps[std::size_t(th)], jh);
-        if (sh < 0 || sh >= plan.axis[1].src_size) continue;
-        for (index tw = 0; tw < (run_of_taps ? 1 : nw); ++tw) {
-          const index sw = plan.axis[2].source(pw, pw.cls->taps[std::size_t(tw)], jw);
-          if (plan.along_batch && (sw < 0 || sw >= plan.axis[2].src_size)) continue;
-          src_offset.push_back(sd * source_stride[0] + sh * source_stride[1] + sw * source_stride[2]);
+    const auto offset = [&](int a, const Phase& p, index tap) {
+      return plan.axis[a].source(p, p.cls->taps[std::size_t(tap)], 0) * source_stride[a];
+    };
+    for (index td = met[0].begin; td < met[0].end; ++td)
+      for (index th = met[1].begin; th < met[1].end; ++th)
+        for (index tw = met[2].begin; tw < (run_of_taps ? std::min<index>(1, nw) : met[2].end); ++tw) {
+          src_offset.push_back(offset(0, pd, td) + offset(1, ph, th) + offset(2, pw, tw));
           weight_offset.push_back((before - origin + (td * nh + th) * nw + tw) * slice);
         }
-      }
-    }
-    tile.taps = index(src_offset.size());
     tile.src_offset = src_offset.data();
     tile.weight_offset = weight_offset.data();
   }
