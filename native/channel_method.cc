@@ -409,6 +409,15 @@ struct ChannelMethod<T>::Task {
   const Phase* listed[kAxes] = {};
   Met listed_taps[kAxes];
 
+  // Destinations [begin, end) of a phase along w, those of them that inputs reach, and the positions of the
+  // tiles of these: the same on all lines.
+  struct Stretch {
+    const Phase& phase;
+    index begin, end, reached, reached_end, size;
+  };
+  std::vector<Stretch> stretches;   // of the piece of planar lines
+  index stretched = INT64_MIN;      // that begins here
+
   Ahead ahead;              // the window of the next block
   std::vector<char> blank;  // which lines of planar destinations no tap reaches
 
@@ -571,6 +580,7 @@ struct ChannelMethod<T>::Task {
     slice = channels * width;
     origin = 0;
     listed[2] = nullptr;
+    stretched = INT64_MIN;
     // Planar destinations pass through a buffer of whole panels.
     tile.columns = plan.planar ? width : panel->columns;
     tile.dst_stride_c = plan.planar ? 1 : call.dst.stride_c;
@@ -624,9 +634,10 @@ struct ChannelMethod<T>::Task {
       pack(pd, ph, pw, packed);
     }
     fetch_following(pd, ph, pw, std::max<index>(d1 - d0, 0) * std::max<index>(h1 - h0, 0), w1 - w0);
+    const Stretch stretch = stretch_of(pw, w0, w1);
     for (index jd = d0; jd < d1; ++jd)
       for (index jh = h0; jh < h1; ++jh)
-        line(pd, ph, pw, jd, jh, w0, w1,
+        line(pd, ph, stretch, jd, jh,
              destination(place(plan.axis[0], pd, jd), place(plan.axis[1], ph, jh)) +
                  pw.dst0 * call.dst.stride[2],
              plan.axis[2].dst_step * call.dst.stride[2]);
@@ -667,6 +678,14 @@ struct ChannelMethod<T>::Task {
     index begin, end, h0, h1, w0, w1;
     w.destinations(piece, stop, begin, end);
     if (begin >= end) return;
+    if (stretched != piece) {
+      stretched = piece;
+      stretches.clear();
+      for (const Phase& pw : w.phases) {
+        w.range(pw, piece, stop, w0, w1);
+        if (w0 < w1) stretches.push_back(stretch_of(pw, w0, w1));
+      }
+    }
     const index count = (lines.end - lines.begin) * (end - begin);
     T* const to = destination(place(plan.axis[0], pd, jd), lines.begin) + begin;
     const index strip = strip_of(table, count, width);
@@ -678,13 +697,13 @@ struct ChannelMethod<T>::Task {
       const bool reached = !pd.cls->taps.empty() && !ph->cls->taps.empty();
       const bool empty = !reached && !plan.stages_results();
       for (index jh = h0; jh < h1; ++jh) blank[std::size_t(place(h, *ph, jh) - lines.begin)] = empty;
-      for (const Phase& pw : w.phases) {
-        w.range(pw, piece, stop, w0, w1);
-        if (empty || w0 >= w1) continue;
-        fetch_following(pd, *ph, pw, h1 - h0, w1 - w0);
+      for (const Stretch& stretch : stretches) {
+        if (empty) break;
+        const Phase& pw = stretch.phase;
+        fetch_following(pd, *ph, pw, h1 - h0, stretch.end - stretch.begin);
         for (index jh = h0; jh < h1; ++jh) {
           T* const row = buffer + (place(h, *ph, jh) - lines.begin) * (end - begin) * strip;
-          line(pd, *ph, pw, jd, jh, w0, w1, row + (pw.dst0 - begin) * strip, w.dst_step * strip);
+          line(pd, *ph, stretch, jd, jh, row + (pw.dst0 - begin) * strip, w.dst_step * strip);
         }
       }
     }
@@ -702,24 +721,31 @@ struct ChannelMethod<T>::Task {
     }
   }
 
-  // Destinations [w0, w1) of one phase of w on one line: `row` is where j = 0 goes.
-  void line(const Phase& pd, const Phase& ph, const Phase& pw, index jd, index jh, index w0, index w1, T* row,
-            index dst_step) {
-    Met met[kAxes] = {meet(0, pd, jd), meet(1, ph, jh), {0, index(pw.cls->taps.size())}};
+  Stretch stretch_of(const Phase& pw, index begin, index end) const {
+    if (plan.along_batch) return {pw, begin, end, begin, end, self.finite_ ? tile_size(images, largest) : 1};
+    Stretch s{pw, begin, end, begin, std::max(begin, end), 1};
+    plan.axis[2].covered(pw, s.reached, s.reached_end);
+    const index count = s.reached < s.reached_end ? s.reached_end - s.reached : end - begin;
+    if (count > 0) s.size = tile_size(count, largest);
+    return s;
+  }
+
+  // A stretch of one line: `row` is where j = 0 goes.
+  void line(const Phase& pd, const Phase& ph, const Stretch& w, index jd, index jh, T* row, index dst_step) {
+    Met met[kAxes] = {meet(0, pd, jd), meet(1, ph, jh), {0, index(w.phase.cls->taps.size())}};
     const T* const from = source + jd * plan.axis[0].src_step * source_stride[0] +
                           jh * plan.axis[1].src_step * source_stride[1];
     const index step = plan.axis[2].src_step * source_stride[2];
     if (plan.along_batch) {
       tile.src_stride = source_n;
       tile.dst_stride = plan.planar ? plan.line_elements : call.dst.stride_n;
-      const index size = self.finite_ ? tile_size(images, largest) : 1;
-      for (index jw = w0; jw < w1; ++jw) {
-        met[2] = meet(2, pw, jw);
-        collect(pd, ph, pw, met);
-        for (index n = 0; n < images; n += size) {
+      for (index jw = w.begin; jw < w.end; ++jw) {
+        met[2] = meet(2, w.phase, jw);
+        collect(pd, ph, w.phase, met);
+        for (index n = 0; n < images; n += w.size) {
           tile.src = from + jw * step + n * source_n;
           tile.dst = row + jw * dst_step + n * tile.dst_stride;
-          compute(std::min(size, images - n));
+          compute(std::min(w.size, images - n));
         }
       }
       return;
@@ -727,22 +753,18 @@ struct ChannelMethod<T>::Task {
     tile.dst_stride = dst_step;
     tile.src_stride = step;
     const auto tiles = [&](index begin, index end) {
-      if (begin >= end) return;
-      const index size = tile_size(end - begin, largest);
-      for (index j = begin; j < end; j += size) {
+      for (index j = begin; j < end; j += w.size) {
         tile.src = from + j * step;
         tile.dst = row + j * dst_step;
-        compute(std::min(size, end - j));
+        compute(std::min(w.size, end - j));
       }
     };
-    index covered0 = w0, covered1 = w1;
-    plan.axis[2].covered(pw, covered0, covered1);
-    collect(pd, ph, pw, met);  // along w halos meet all taps
-    tiles(covered0, covered1);
-    if (covered0 > w0 || covered1 < w1) {  // where no input reaches: the bias alone
+    collect(pd, ph, w.phase, met);  // along w halos meet all taps
+    tiles(w.reached, w.reached_end);
+    if (w.reached > w.begin || w.reached_end < w.end) {  // where no input reaches: the bias alone
       tile.taps = 0;
-      tiles(w0, covered0);
-      tiles(std::max(covered0, covered1), w1);
+      tiles(w.begin, w.reached);
+      tiles(w.reached_end, w.end);
     }
   }
 
