@@ -415,8 +415,8 @@ struct ChannelMethod<T>::Task {
     const Phase& phase;
     index begin, end, reached, reached_end, size;
   };
-  std::vector<Stretch> stretches;   // of the piece of planar lines
-  index stretched = INT64_MIN;      // that begins here
+  std::vector<Stretch> stretches;  // of the piece of planar lines
+  index stretched = INT64_MIN;     // that begins here
 
   Ahead ahead;              // the window of the next block
   std::vector<char> blank;  // which lines of planar destinations no tap reaches
@@ -799,8 +799,8 @@ struct ChannelMethod<T>::Task {
   // The taps of destination 0 of the phases that meet the source; neighbours have the same ones, so a list
   // lasts until others do.
   void collect(const Phase& pd, const Phase& ph, const Phase& pw, const Met (&met)[kAxes]) {
-    const bool known = listed[0] == &pd && listed[1] == &ph && listed[2] == &pw &&
-                       std::equal(met, met + kAxes, listed_taps);
+    const bool known =
+        listed[0] == &pd && listed[1] == &ph && listed[2] == &pw && std::equal(met, met + kAxes, listed_taps);
     if (!known) {
       listed[0] = &pd, listed[1] = &ph, listed[2] = &pw;
       std::copy_n(met, kAxes, listed_taps);

@@ -598,7 +598,10 @@ def output_array(
             f"out must not overlap with itself: some of its elements share memory. "
             f"Got out of shape {out.shape} with strides {out.strides} in bytes."
         )
+    owned = flags.owndata
     for x in inputs:
+        if owned and x is not out and x.flags.owndata:  # two arrays, each with memory of its own
+            continue
         if np.may_share_memory(out, x) and _shares_elements(out, x):
             raise ValueError("out must not share memory with inputs, kernel or bias. Give a separate array.")
     return out
