@@ -118,12 +118,14 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     s.apart = s.apart && index(s.axis[a].variants.size()) <= tap_distance(p.residues[a]);
   for (int a = 0; a < kAxes; ++a) s.line_step[a] = s.apart && a < 2 ? s.axis[a].sample_step : 1;
 
-  // A pass copies its own window then, which only samples that are no points are read from again.
-  bool plain = p.shape.kind == Kind::forward;
-  for (const WinogradAxis& axis : s.axis)
-    plain = plain && std::any_of(axis.variants.begin(), axis.variants.end(),
-                                 [](const Variant& v) { return v.form == kPlain; });
-  s.overlaid = s.copied && s.apart && !plain;
+  // A pass copies its own window then, which only direct sums read again.
+  std::copy(std::begin(choice.summed), std::end(choice.summed), s.summed);
+  bool sums = false;
+  for (const Variant& d : s.axis[0].variants)
+    for (const Variant& h : s.axis[1].variants)
+      for (const Variant& w : s.axis[2].variants)
+        sums = sums || s.summed[formed_axes({&d.shape(), &h.shape(), &w.shape()})];
+  s.overlaid = s.copied && s.apart && !sums;
 
   s.families = find_families(s);
   const index panels = index(p.panels.size());
@@ -310,7 +312,7 @@ bool Winograd<T>::run(const Call<T>& call, const T* packed) const {
   const WinogradChoice chosen = choice(call.axes);
   const Schedule plan = schedule(call, chosen);
   const Weights& transformed = weights(chosen, packed);
-  const auto body = [&](index task) { Task(*this, plan, transformed, call, task).run(); };
+  const auto body = [&](index task) { Task(*this, plan, transformed, packed, call, task).run(); };
   return parallel_for(plan.tasks, call.threads, body, call.should_stop);
 }
 

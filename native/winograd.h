@@ -35,10 +35,12 @@ struct ChannelPacking {
   index group_weights;               // elements per group
 
   // Taps of the phases before this one, in packing order.
+  index taps_before(const AxisClass& d, const AxisClass& h, const AxisClass& w) const {
+    const index nd = index(d.taps.size()), nh = index(h.taps.size());
+    return d.taps_before * shape.k[1] * shape.k[2] + nd * (h.taps_before * shape.k[2] + nh * w.taps_before);
+  }
   index taps_before(const Phase& d, const Phase& h, const Phase& w) const {
-    const index nd = index(d.cls->taps.size()), nh = index(h.cls->taps.size());
-    return d.cls->taps_before * shape.k[1] * shape.k[2] +
-           nd * (h.cls->taps_before * shape.k[2] + nh * w.cls->taps_before);
+    return taps_before(*d.cls, *h.cls, *w.cls);
   }
   // Which slice of the kernel.
   index tap(const AxisTap& d, const AxisTap& h, const AxisTap& w) const {
@@ -57,9 +59,18 @@ struct ChannelPacking {
   }
 };
 
+// The axes along which forms save multiplications, as bits.
+inline int formed_axes(const WinogradForm* const (&form)[kAxes]) {
+  int axes = 0;
+  for (int a = 0; a < kAxes; ++a) axes |= int(form[a]->input != kPlain) << a;
+  return axes;
+}
+
 // The forms of all axes, and what they are expected to cost beside the direct sum.
 struct WinogradChoice {
   WinogradCut cut[kAxes];
+  // Whether phases are summed directly all the same, by the axes along which they have a form.
+  bool summed[1 << kAxes] = {};
   double cost = 0, direct = 0;               // vector operations per image
   double products = 0, direct_products = 0;  // multiplications per image and pair of channels
 };

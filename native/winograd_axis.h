@@ -56,6 +56,18 @@ struct TileSource {
   int cls;
 };
 
+// Per image, along one axis: products, their sums, transformed points, the products of one tile of every
+// phase; and without a form the pairs of a sample and a tap, and the taps of every phase.
+struct WinogradCost {
+  double products = 0, sums = 0, points = 0, weights = 0, direct = 0, taps = 0;
+
+  // Another axis.
+  void multiply(const WinogradCost& other) {
+    products *= other.products, sums *= other.sums, points *= other.points;
+    weights *= other.weights, direct *= other.direct, taps *= other.taps;
+  }
+};
+
 struct WinogradAxis {
   std::vector<Variant> variants;
   std::vector<Strand> strands;
@@ -65,9 +77,7 @@ struct WinogradAxis {
   index extent = 0;  // positions of the longest strand
   index unit = 1;    // blocks are multiples of it
 
-  // Per image: products, their sums, transformed points, and products of one tile of every phase.
-  double products = 0, sums = 0, points = 0, weights = 0;
-  double plain_sums = 0, plain_points = 0;  // of phases with a single tap
+  WinogradCost plain, formed;  // of phases with a single tap, and of the others; adjoints have one phase
 };
 
 // Distance between the taps of a phase, in samples.
@@ -162,11 +172,11 @@ inline WinogradAxis winograd_axis(Kind kind, const Axis& axis, const std::vector
                                   const WinogradCut& cut) {
   WinogradAxis out = kind == Kind::forward ? winograd_forward_strands(axis, classes, cut)
                                            : winograd_adjoint_strands(axis, classes, cut);
-  const bool single = kind == Kind::forward;
-  for (const Variant& v : out.variants) {
-    out.points += double(v.grid(0, v.positions) * v.shape().points * index(out.sources.size()));
-    if (single && v.form == kPlain) out.plain_points += double(v.positions);
-  }
+  const auto cost = [&](const Variant& v) -> WinogradCost& {
+    return kind == Kind::forward && v.form == kPlain ? out.plain : out.formed;
+  };
+  for (const Variant& v : out.variants)
+    cost(v).points += double(v.grid(0, v.positions) * v.shape().points * index(out.sources.size()));
   for (const Strand& s : out.strands) {
     if (s.variant < 0) continue;
     const Variant& v = out.variants[std::size_t(s.variant)];
@@ -174,12 +184,14 @@ inline WinogradAxis winograd_axis(Kind kind, const Axis& axis, const std::vector
     int products = 0;
     for (const TileSource& source : out.sources) {
       const int cls = source.cls < 0 ? s.cls : source.cls;
-      products += v.shape().products(int(classes[std::size_t(cls)].taps.size()));
+      const index taps = index(classes[std::size_t(cls)].taps.size());
+      products += v.shape().products(int(taps));
+      cost(v).taps += double(taps);
+      cost(v).direct += double(s.count * taps);
     }
-    out.products += tiles * products;
-    out.sums += tiles * v.shape().points;
-    if (single && v.form == kPlain) out.plain_sums += tiles;
-    out.weights += products;
+    cost(v).products += tiles * products;
+    cost(v).sums += tiles * v.shape().points;
+    cost(v).weights += products;
   }
   return out;
 }

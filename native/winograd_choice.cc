@@ -166,20 +166,33 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
     for (const Option& h : all[1])
       for (const Option& w : all[2]) {
         if (d.rough + h.rough + w.rough > most_rough) continue;
-        const double products = d.axis.products * h.axis.products * w.axis.products;
-        const double sums = d.axis.sums * h.axis.sums * w.axis.sums -
-                            d.axis.plain_sums * h.axis.plain_sums * w.axis.plain_sums;
-        const double points = d.axis.points * h.axis.points * w.axis.points -
-                              d.axis.plain_points * h.axis.plain_points * w.axis.plain_points;
-        const double weights = d.axis.weights * h.axis.weights * w.axis.weights * vectors * channels;
-        const double cost = std::max(vectors * (products * channels + sums * kOutput) +
-                                         points * kInput * channels / lanes + weights * weight,
-                                     waiting<T>(weights, p.table->lanes));
+        const WinogradAxis* const axis[kAxes] = {&d.axis, &h.axis, &w.axis};
+        int all_formed = 0;
+        for (int a = 0; a < kAxes; ++a) all_formed |= int(axis[a]->formed.products > 0) << a;
+        double products = 0, cost = 0, weights = 0;
+        bool summed[1 << kAxes] = {};
+        for (int axes = 0; axes < 1 << kAxes; ++axes) {
+          WinogradCost c{1, 1, 1, 1, 1, 1};
+          for (int a = 0; a < kAxes; ++a) c.multiply(axes >> a & 1 ? axis[a]->formed : axis[a]->plain);
+          if (c.products == 0) continue;
+          const double direct = vectors * channels * (c.direct + c.taps * kWeight);
+          const double with_form = vectors * (c.products * channels + c.sums * kOutput) +
+                                   c.points * kInput * channels / lanes +
+                                   c.weights * vectors * channels * weight;
+          // Who asks for forms gets those that save most.
+          const bool asked = p.shape.algorithm == Algorithm::winograd && axes == all_formed;
+          summed[axes] = p.shape.kind == Kind::forward && (axes == 0 || (direct <= with_form && !asked));
+          cost += summed[axes] ? direct : with_form;
+          products += summed[axes] ? c.direct : c.products;
+          weights += (summed[axes] ? c.taps : c.weights) * vectors * channels;
+        }
+        cost = std::max(cost, waiting<T>(weights, p.table->lanes));
         const double tile = d.tile_points() * h.tile_points() * w.tile_points() * channels;
         const bool fits = p.shape.kind == Kind::forward || kFewestTiles * tile <= kPointShare * arrays;
         if (best.cost >= 0 && (fits == best_fits ? cost >= best.cost : best_fits)) continue;
         best_fits = fits;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
+        std::copy(std::begin(summed), std::end(summed), best.summed);
         best.cost = cost;
         best.products = products;
       }

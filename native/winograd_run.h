@@ -83,9 +83,10 @@ struct Winograd<T>::Schedule {
   bool overlaid;  // nothing reads the window behind the transforms: products take its place
   bool in_place;  // nothing reads the points behind the products, which take their place
   bool by_turns;  // a family is transformed when the one before it has been multiplied
-  int cut_axes;   // of which every source is multiplied by itself: sums go on from one to the next
-  index line_step[kAxes];  // between the lines of the window
-  index window_elements;   // beside a line of zeros
+  bool summed[1 << kAxes];  // phases without points, by the axes along which they have forms
+  int cut_axes;             // of which every source is multiplied by itself: sums go on from one to the next
+  index line_step[kAxes];   // between the lines of the window
+  index window_elements;    // beside a line of zeros
   index point_elements;
   index product_elements, line_elements;  // of one panel and strand, or strand along d if planes leave
   index product_sets, line_sets;          // those that are kept
@@ -106,8 +107,8 @@ struct Winograd<T>::Schedule {
 template <class T>
 class Winograd<T>::Task {
  public:
-  Task(const Winograd& method, const Schedule& plan, const Weights& weights, const Call<T>& call,
-       index number);
+  Task(const Winograd& method, const Schedule& plan, const Weights& weights, const T* packed,
+       const Call<T>& call, index number);
   void run();
 
  private:
@@ -139,8 +140,7 @@ class Winograd<T>::Task {
                 const Sources& sources, const T* weights, T* products);
   void restore(const Family& family, const Tiles& tiles, const Panel& panel,
                const Strand* const (&strand)[kAxes], const T* products);
-  void take(const Variant* const (&variant)[kAxes], const Panel& panel, const Strand* const (&strand)[kAxes],
-            const T* weights);
+  void sum(const Variant* const (&variant)[kAxes], const Panel& panel, const Strand* const (&strand)[kAxes]);
   void fill(const Panel& panel, const Strand* const (&strand)[kAxes]);
   void run_pass(index number);
   std::vector<Family> list_families(const std::vector<int>* const (&groups)[kAxes]) const;
@@ -172,11 +172,9 @@ class Winograd<T>::Task {
     }
   }
 
-  // Whether a destination is the product of one sample.
-  bool single(const Variant* const (&variant)[kAxes]) const {
-    bool plain = p_.shape.kind == Kind::forward;
-    for (const Variant* v : variant) plain &= v->form == kPlain;
-    return plain;
+  // Whether destinations are summed up from samples instead of points.
+  bool summed(const Variant* const (&variant)[kAxes]) const {
+    return plan_.summed[formed_axes({&variant[0]->shape(), &variant[1]->shape(), &variant[2]->shape()})];
   }
 
   // Cut sums are kept for all panels.
@@ -202,6 +200,7 @@ class Winograd<T>::Task {
 
   const Schedule& plan_;
   const Weights& weights_;
+  const T* const packed_;  // the taps themselves
   const Call<T>& call_;
   const ChannelPacking<T>& p_;
   const KernelTable<T>& table_;

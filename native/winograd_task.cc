@@ -8,9 +8,9 @@
 namespace ct {
 
 template <class T>
-Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weights& weights,
+Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weights& weights, const T* packed,
                         const Call<T>& call, index task)
-    : plan_(plan), weights_(weights), call_(call), p_(method.packing_), table_(*p_.table) {
+    : plan_(plan), weights_(weights), packed_(packed), call_(call), p_(method.packing_), table_(*p_.table) {
   panel_begin_ = task % plan_.panel_runs * plan_.panel_run;
   panel_end_ = std::min(panel_begin_ + plan_.panel_run, index(p_.panels.size()));
   task /= plan_.panel_runs;
@@ -113,7 +113,7 @@ void Winograd<T>::Task::transform(const std::vector<Family>& families, const Sou
         source[2] = &plan_.axis[2].sources[std::size_t(w)];
         for (const Family& family : families)
           for (const Tiles& tiles : family.tiles)
-            if (!single(tiles.variant))
+            if (!summed(tiles.variant))
               transform(family, tiles, source, family.points + tiles.before * plan_.pitch + channel);
         channel += plan_.rounded;
       }
@@ -324,55 +324,84 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
     }
 }
 
-// Phases of a single tap: nothing to transform, every destination is the product of one sample.
+// Phases without points: what a transform would cost saves no more. Destinations whose taps meet the source
+// alike are summed together.
 template <class T>
-void Winograd<T>::Task::take(const Variant* const (&variant)[kAxes], const Panel& panel,
-                             const Strand* const (&strand)[kAxes], const T* weights) {
-  const index width = panel.vectors * table_.lanes, zero_offset = 0;
-  // Destinations of the block, those that have a sample, and the place of the sample of number 0.
-  index begin[kAxes], end[kAxes], lo[kAxes], hi[kAxes], base[kAxes];
-  for (int a = 0; a < kAxes; ++a) {
-    const index step = plan_.axis[a].sample_step;
-    range(a, *strand[a], begin[a], end[a]);
-    base[a] = variant[a]->base + step * strand[a]->lead;
-    lo[a] = std::clamp(-floor_div(base[a], step), begin[a], end[a]);
-    hi[a] = std::clamp(-floor_div(base[a] - plan_.axis[a].src_size, step), lo[a], end[a]);
-  }
-  ChannelTile<T> product;
-  product.src_stride = plan_.axis[2].sample_step * sample_stride_[2];
-  product.channels = p_.src_channels;
-  product.taps = 1;
-  product.src_offset = product.weight_offset = &zero_offset;
-  product.weights = weights;
-  product.bias = bias_;
-  product.dst_stride = to_step_[2];
-  product.dst_stride_c = to_stride_c_;
-  product.dst_strip = to_strip_;
-  product.columns = plan_.planar ? width : panel.columns;
-  product.streams = plan_.streams && !plan_.planar && panel.columns == width;
-  const index run = hi[2] - lo[2];
-  const index micro = run ? tile_size(run, table_.max_positions[panel.vectors - 1]) : 1;
-  const auto place = [&](int a, index j) {
-    const index line = base[a] + plan_.axis[a].sample_step * j - window_lo_[a];
-    return (plan_.copied ? line / plan_.line_step[a] : line) * sample_stride_[a];
+void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel& panel,
+                            const Strand* const (&strand)[kAxes]) {
+  // Destinations [begin, end) and the taps [first, last) that meet the source, in the order of the samples.
+  struct Stretch {
+    index begin, end, first, last;
   };
-  for (index n = 0; n < images_; ++n)
-    for (index d = begin[0]; d < end[0]; ++d)
-      for (index h = begin[1]; h < end[1]; ++h) {
-        T* const to = to_ + n * to_stride_n_ + d * to_step_[0] + h * to_step_[1];
-        const bool there = d >= lo[0] && d < hi[0] && h >= lo[1] && h < hi[1];
-        for (index w = begin[2]; w < end[2]; ++w) {
-          if (there && w == lo[2]) w = hi[2];
-          if (w == end[2]) break;
-          put_bias(to + w * to_step_[2], panel.columns);
-        }
-        if (!there) continue;
-        const T* from = samples_ + n * sample_stride_n_ + place(0, d) + place(1, h) + place(2, lo[2]);
-        for (index w = lo[2]; w < hi[2]; w += micro, from += micro * product.src_stride) {
-          product.src = from;
-          product.dst = to + w * to_step_[2];
-          table_.channel[panel.vectors - 1][std::min(micro, hi[2] - w) - 1](product);
-        }
+  std::vector<Stretch> stretches[kAxes];
+  const AxisClass* cls[kAxes];
+  index taps[kAxes], step[kAxes], base[kAxes];  // base: the sample of tap 0 and destination 0
+  for (int a = 0; a < kAxes; ++a) {
+    cls[a] = &p_.classes[a][std::size_t(strand[a]->cls)];
+    taps[a] = index(cls[a]->taps.size());
+    step[a] = plan_.axis[a].sample_step;
+    base[a] = variant[a]->base + step[a] * strand[a]->lead;
+    index begin, end;
+    range(a, *strand[a], begin, end);
+    for (index j = begin; j < end; ++j) {
+      const index at = base[a] + step[a] * j;
+      const index first = std::clamp<index>(-floor_div(at, step[a]), 0, taps[a]);
+      const index last = std::clamp(-floor_div(at - plan_.axis[a].src_size, step[a]), first, taps[a]);
+      if (stretches[a].empty() || stretches[a].back().first != first || stretches[a].back().last != last)
+        stretches[a].push_back({j, j, first, last});
+      ++stretches[a].back().end;
+    }
+  }
+
+  const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
+  const index largest = table_.max_positions[panel.vectors - 1];
+  ChannelTile<T> tile;
+  tile.channels = p_.src_channels;
+  tile.weights =
+      packed_ + group_ * p_.group_weights + panel.weights + p_.taps_before(*cls[0], *cls[1], *cls[2]) * slice;
+  tile.bias = bias_;
+  tile.dst_stride_c = to_stride_c_;
+  tile.dst_strip = to_strip_;
+  tile.columns = plan_.planar ? width : panel.columns;
+  tile.streams = plan_.streams && !plan_.planar && panel.columns == width;
+  // Elements from sample 0 of the memory at hand to one of the source's.
+  const auto place = [&](int a, index sample) {
+    return (plan_.copied && a < 2 ? sample / plan_.line_step[a] : sample) * sample_stride_[a];
+  };
+  for (const Stretch& d : stretches[0])
+    for (const Stretch& h : stretches[1])
+      for (const Stretch& w : stretches[2]) {
+        src_offset_.clear();
+        weight_offset_.clear();
+        for (index td = d.first; td < d.last; ++td)
+          for (index th = h.first; th < h.last; ++th)
+            for (index tw = w.first; tw < w.last; ++tw) {
+              src_offset_.push_back(place(0, step[0] * td) + place(1, step[1] * th) + place(2, step[2] * tw));
+              // Samples rise where the shifts of the taps fall.
+              const index back[kAxes] = {taps[0] - 1 - td, taps[1] - 1 - th, taps[2] - 1 - tw};
+              weight_offset_.push_back(((back[0] * taps[1] + back[1]) * taps[2] + back[2]) * slice);
+            }
+        tile.taps = index(src_offset_.size());
+        tile.src_offset = src_offset_.data();
+        tile.weight_offset = weight_offset_.data();
+        // The few columns of a border are better taken along the rows.
+        const int along = w.end - w.begin < h.end - h.begin && 2 * (w.end - w.begin) < largest ? 1 : 2;
+        const Stretch &line = along == 2 ? w : h, &across = along == 2 ? h : w;
+        const index micro = tile_size(line.end - line.begin, largest);
+        tile.src_stride = place(along, step[along]);
+        tile.dst_stride = to_step_[along];
+        const auto at = [&](int a, index j) { return place(a, base[a] + step[a] * j - window_lo_[a]); };
+        for (index n = 0; n < images_; ++n)
+          for (index jd = d.begin; jd < d.end; ++jd)
+            for (index j = across.begin; j < across.end; ++j) {
+              const T* const from = samples_ + n * sample_stride_n_ + at(0, jd) + at(3 - along, j);
+              T* const to = to_ + n * to_stride_n_ + jd * to_step_[0] + j * to_step_[3 - along];
+              for (index i = line.begin; i < line.end; i += micro) {
+                tile.src = from + at(along, i);
+                tile.dst = to + i * tile.dst_stride;
+                table_.channel[panel.vectors - 1][std::min(micro, line.end - i) - 1](tile);
+              }
+            }
       }
 }
 
@@ -473,8 +502,8 @@ void Winograd<T>::Task::compute(const std::vector<Family>& families, index numbe
       const auto known = std::find_if(family.tiles.begin(), family.tiles.end(),
                                       [&](const Tiles& t) { return computes(t, s); });
       if (known == family.tiles.end() || !family.all) continue;
-      if (single(known->variant)) {
-        if (known->all) take(known->variant, panel, strand, of_class);
+      if (summed(known->variant)) {
+        if (known->all) sum(known->variant, panel, strand);
         continue;
       }
       // The first variant of a family brings all strands of its class.
@@ -546,7 +575,7 @@ std::vector<typename Winograd<T>::Task::Family> Winograd<T>::Task::list_families
       family.tiles.push_back(tiles);
     }
     if (family.tiles.empty()) continue;
-    index elements = single(tiles.variant) ? 0 : family.all * plan_.pitch;
+    index elements = summed(tiles.variant) ? 0 : family.all * plan_.pitch;
     for (const Variant* v : tiles.variant) elements *= v->shape().points;
     if (!plan_.by_turns) points += elements;
     families.push_back(std::move(family));

@@ -37,6 +37,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
                                                           const T* packed) const {
   std::vector<int> key;
   for (const WinogradCut& cut : choice.cut) key.insert(key.end(), std::begin(cut.form), std::end(cut.form));
+  key.insert(key.end(), std::begin(choice.summed), std::end(choice.summed));
   const std::lock_guard<std::mutex> lock(mutex_);
   std::shared_ptr<const Weights>& known = weights_[key];
   if (known) return *known;
@@ -62,6 +63,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
   index products = 0;
   each_class([&](auto& form, auto& parts) {
     made->classes.push_back(products);
+    if (choice.summed[formed_axes(form)]) return;
     each_point(form, [&](auto& point) { each_part(form, parts, point, [&](auto&) { ++products; }); });
   });
   for (const Panel& panel : p.panels) {
@@ -80,6 +82,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
     const T* from = packed + item / panels * p.group_weights + panel.weights;
     T* to = made->data.data() + item / panels * made->group + made->panel[std::size_t(item % panels)];
     each_class([&](auto& form, auto& parts) {
+      if (choice.summed[formed_axes(form)]) return;
       each_point(form, [&](auto& point) {
         each_part(form, parts, point, [&](auto& part) {
           transform_weights(p, form, point, part, place, from, slice, to);

@@ -1,5 +1,7 @@
 """Every method on every path against the definition, with tails, and nothing written beside."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -279,6 +281,29 @@ def test_a_kernel_that_is_used_once_pays_for_its_transform():
     assert "Winograd" in convtranspose.plan(w, 2, "same").explain(x.shape)
     direct = convtranspose.conv_transpose(x, w, 2, "same", algorithm="direct")
     assert convtranspose.conv_transpose(x, w, 2, "same").tobytes() == direct.tobytes()
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("padding", ["same", "valid", ((-2, 1), (5, -1))])
+def test_phases_of_one_tap_along_an_axis_take_a_form_where_it_pays(path, padding, layout):
+    rng = np.random.default_rng(3)
+    percent = []
+    for channels in (32, 256):
+        x = rng.standard_normal((3, 14, 13, channels)).astype("float32")
+        w = rng.standard_normal((3, 3, 34, channels)).astype("float32")
+        b = rng.standard_normal(34).astype("float32")
+        if layout == "channels_first":
+            x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+        options = {"data_format": layout, "bias": b}
+        plan = convtranspose.plan(w, 2, padding, **options, algorithm="winograd")
+        percent.append(int(re.search(r"(\d+) % of the multiplications", plan.explain(x.shape))[1]))
+        one = plan(x, threads=1)
+        wanted = reference.conv_transpose(x, w, 2, padding, **options)
+        np.testing.assert_allclose(one, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+        for threads in (2, 5):
+            assert plan(x, threads=threads).tobytes() == one.tobytes()
+        assert np.concatenate([plan(x[:1]), plan(x[1:])]).tobytes() == one.tobytes()
+    assert percent[0] > percent[1]
 
 
 def test_winograd_choice_ignores_the_batch():
@@ -605,7 +630,7 @@ def test_short_sums_leave_the_vectors_of_few_channels_sooner(path, layout):
     """13 output channels leave a fifth of their vectors empty on every path."""
     for inputs, method in ((16, "row method"), (96, "channel method")):
         w = np.arange(9 * 13 * inputs).reshape(3, 3, 13, inputs).astype("float32") % 7 - 3
-        plan = convtranspose.plan(w, 2, "same", data_format=layout)
+        plan = convtranspose.plan(w, 2, "same", data_format=layout, algorithm="direct")
         shape = (2, 9, 11, inputs) if layout == "channels_last" else (2, inputs, 9, 11)
         assert method in plan.explain(shape)
         x = np.arange(int(np.prod(shape))).reshape(shape).astype("float32") % 5 - 2
