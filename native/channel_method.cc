@@ -627,13 +627,14 @@ struct ChannelMethod<T>::Task {
     plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
     plan.axis[1].range(ph, q[1], q_stop[1], h0, h1);
     plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
-    if (plan.packs && d0 < d1 && h0 < h1 && w0 < w1) {
+    if (d0 >= d1 || h0 >= h1 || w0 >= w1) return;
+    if (plan.packs) {
       tile.weights = packed;
       origin = packing.taps_before(pd, ph, pw);
       listed[2] = nullptr;
       pack(pd, ph, pw, packed);
     }
-    fetch_following(pd, ph, pw, std::max<index>(d1 - d0, 0) * std::max<index>(h1 - h0, 0), w1 - w0);
+    fetch_following(pd, ph, pw, (d1 - d0) * (h1 - h0), w1 - w0);
     const Stretch stretch = stretch_of(pw, w0, w1);
     for (index jd = d0; jd < d1; ++jd)
       for (index jh = h0; jh < h1; ++jh)
@@ -752,19 +753,20 @@ struct ChannelMethod<T>::Task {
     }
     tile.dst_stride = dst_step;
     tile.src_stride = step;
-    const auto tiles = [&](index begin, index end) {
-      for (index j = begin; j < end; j += w.size) {
+    const auto tiles = [&](index begin, index end, index size) {
+      for (index j = begin; j < end; j += size) {
         tile.src = from + j * step;
         tile.dst = row + j * dst_step;
-        compute(std::min(w.size, end - j));
+        compute(std::min(size, end - j));
       }
     };
     collect(pd, ph, w.phase, met);  // along w halos meet all taps
-    tiles(w.reached, w.reached_end);
+    tiles(w.reached, w.reached_end, w.size);
     if (w.reached > w.begin || w.reached_end < w.end) {  // where no input reaches: the bias alone
+      const index size = w.reached < w.reached_end ? largest : w.size;
       tile.taps = 0;
-      tiles(w.begin, w.reached);
-      tiles(w.reached_end, w.end);
+      tiles(w.begin, w.reached, size);
+      tiles(w.reached_end, w.end, size);
     }
   }
 
@@ -796,8 +798,8 @@ struct ChannelMethod<T>::Task {
     return met;
   }
 
-  // The taps of destination 0 of the phases that meet the source; neighbours have the same ones, so a list
-  // lasts until others do.
+  // The taps of a destination that meet the source, as destination 0 would read them; neighbours have the
+  // same ones, so a list lasts until others do.
   void collect(const Phase& pd, const Phase& ph, const Phase& pw, const Met (&met)[kAxes]) {
     const bool known =
         listed[0] == &pd && listed[1] == &ph && listed[2] == &pw && std::equal(met, met + kAxes, listed_taps);

@@ -28,7 +28,7 @@ WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
 template <class T>
 bool Winograd<T>::pays(const Call<T>& call) const {
   const WinogradChoice c = choice(call.axes);
-  return c.cost < 0.95 * c.direct;
+  return c.saves && c.cost < 0.95 * c.direct;
 }
 
 namespace {
@@ -121,10 +121,13 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // A pass copies its own window then, which only direct sums read again.
   std::copy(std::begin(choice.summed), std::end(choice.summed), s.summed);
   bool sums = false;
-  for (const Variant& d : s.axis[0].variants)
-    for (const Variant& h : s.axis[1].variants)
-      for (const Variant& w : s.axis[2].variants)
-        sums = sums || s.summed[formed_axes({&d.shape(), &h.shape(), &w.shape()})];
+  for (int axes = 0; axes < 1 << kAxes; ++axes) {
+    bool any = s.summed[axes];
+    for (int a = 0; a < kAxes; ++a)
+      any = any && std::any_of(s.axis[a].variants.begin(), s.axis[a].variants.end(),
+                               [&](const Variant& v) { return (v.form != kPlain) == bool(axes >> a & 1); });
+    sums = sums || any;
+  }
   s.overlaid = s.copied && s.apart && !sums;
 
   s.families = find_families(s);

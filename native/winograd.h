@@ -3,7 +3,8 @@
 //
 // A task takes one block of destinations. For each variant of alignments (winograd_axis.h) it transforms the
 // samples to points, multiplies the points of all tiles with the transformed weights by the micro-kernels of
-// the channel method, and restores the destinations. The forms depend on the kernel and the size of the
+// the channel method, and restores the destinations. Phases that this would not make faster are summed from
+// the samples. The forms depend on the kernel and the size of the
 // image, never on the batch, the threads or the blocks: neither do the bits.
 #pragma once
 #include <map>
@@ -71,6 +72,7 @@ struct WinogradChoice {
   WinogradCut cut[kAxes];
   // Whether phases are summed directly all the same, by the axes along which they have a form.
   bool summed[1 << kAxes] = {};
+  bool saves = false;                        // some phases are not
   double cost = 0, direct = 0;               // vector operations per image
   double products = 0, direct_products = 0;  // multiplications per image and pair of channels
 };
@@ -111,7 +113,7 @@ class Winograd {
   const Use use_;
   mutable std::mutex mutex_;
   mutable std::map<std::vector<index>, WinogradChoice> choices_;  // by the sizes of the last images
-  // Few: one per set of forms that the sizes of the images have asked for.
+  // Few: one per set of forms, and of phases without, that the sizes of the images have asked for.
   mutable std::map<std::vector<int>, std::shared_ptr<const Weights>> weights_;
 };
 

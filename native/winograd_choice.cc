@@ -170,18 +170,20 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         int all_formed = 0;
         for (int a = 0; a < kAxes; ++a) all_formed |= int(axis[a]->formed.products > 0) << a;
         double products = 0, cost = 0, weights = 0;
-        bool summed[1 << kAxes] = {};
+        bool summed[1 << kAxes], saves = false;
         for (int axes = 0; axes < 1 << kAxes; ++axes) {
           WinogradCost c{1, 1, 1, 1, 1, 1};
           for (int a = 0; a < kAxes; ++a) c.multiply(axes >> a & 1 ? axis[a]->formed : axis[a]->plain);
-          if (c.products == 0) continue;
+          summed[axes] = p.shape.kind == Kind::forward;
+          if (c.products == 0) continue;  // there are no such phases
           const double direct = vectors * channels * (c.direct + c.taps * kWeight);
           const double with_form = vectors * (c.products * channels + c.sums * kOutput) +
                                    c.points * kInput * channels / lanes +
                                    c.weights * vectors * channels * weight;
           // Who asks for forms gets those that save most.
           const bool asked = p.shape.algorithm == Algorithm::winograd && axes == all_formed;
-          summed[axes] = p.shape.kind == Kind::forward && (axes == 0 || (direct <= with_form && !asked));
+          summed[axes] = summed[axes] && (axes == 0 || (direct <= with_form && !asked));
+          saves = saves || !summed[axes];
           cost += summed[axes] ? direct : with_form;
           products += summed[axes] ? c.direct : c.products;
           weights += (summed[axes] ? c.taps : c.weights) * vectors * channels;
@@ -193,6 +195,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         best_fits = fits;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
         std::copy(std::begin(summed), std::end(summed), best.summed);
+        best.saves = saves;
         best.cost = cost;
         best.products = products;
       }

@@ -131,6 +131,11 @@ class Winograd<T>::Task {
     index begin[kAxes], end[kAxes];
     bool first, last;
   };
+  // Destinations [begin, end) of a strand whose taps [first, last), in the order of the samples, meet the
+  // source.
+  struct Stretch {
+    index begin, end, first, last;
+  };
 
   void copy_window(const Variant* const (&variant)[kAxes], index offset_d, index offset_h);
   void transform(const std::vector<Family>& families, const Sources& sources);
@@ -223,7 +228,8 @@ class Winograd<T>::Task {
   index begin_[kAxes], end_[kAxes];  // destinations of these strands in this block
   index o_begin_, o_end_;            // and of all along w, in the array
   T bias_[2 * 64 / sizeof(T)];
-  std::vector<index> src_offset_, weight_offset_;  // of the parts that meet a point
+  std::vector<Stretch> stretches_[kAxes];
+  std::vector<index> src_offset_, weight_offset_;  // of the parts that meet a point, or of taps
   Ahead ahead_;                                    // the weights of the next point
 };
 

@@ -324,16 +324,11 @@ void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const 
     }
 }
 
-// Phases without points: what a transform would cost saves no more. Destinations whose taps meet the source
-// alike are summed together.
+// Phases without points: direct sums of samples, where transforms would cost what they save. Destinations
+// whose taps meet the source alike are summed together.
 template <class T>
 void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel& panel,
                             const Strand* const (&strand)[kAxes]) {
-  // Destinations [begin, end) and the taps [first, last) that meet the source, in the order of the samples.
-  struct Stretch {
-    index begin, end, first, last;
-  };
-  std::vector<Stretch> stretches[kAxes];
   const AxisClass* cls[kAxes];
   index taps[kAxes], step[kAxes], base[kAxes];  // base: the sample of tap 0 and destination 0
   for (int a = 0; a < kAxes; ++a) {
@@ -341,15 +336,17 @@ void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel&
     taps[a] = index(cls[a]->taps.size());
     step[a] = plan_.axis[a].sample_step;
     base[a] = variant[a]->base + step[a] * strand[a]->lead;
+    std::vector<Stretch>& some = stretches_[a];
+    some.clear();
     index begin, end;
     range(a, *strand[a], begin, end);
     for (index j = begin; j < end; ++j) {
       const index at = base[a] + step[a] * j;
       const index first = std::clamp<index>(-floor_div(at, step[a]), 0, taps[a]);
       const index last = std::clamp(-floor_div(at - plan_.axis[a].src_size, step[a]), first, taps[a]);
-      if (stretches[a].empty() || stretches[a].back().first != first || stretches[a].back().last != last)
-        stretches[a].push_back({j, j, first, last});
-      ++stretches[a].back().end;
+      if (some.empty() || some.back().first != first || some.back().last != last)
+        some.push_back({j, j, first, last});
+      ++some.back().end;
     }
   }
 
@@ -368,9 +365,17 @@ void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel&
   const auto place = [&](int a, index sample) {
     return (plan_.copied && a < 2 ? sample / plan_.line_step[a] : sample) * sample_stride_[a];
   };
-  for (const Stretch& d : stretches[0])
-    for (const Stretch& h : stretches[1])
-      for (const Stretch& w : stretches[2]) {
+  // Neighbours along an axis, or images: how many, where the first one is read and goes, and the next.
+  struct Line {
+    index count, from, to, from_step, to_step;
+  };
+  const auto line_of = [&](int a, const Stretch& s) -> Line {
+    return {s.end - s.begin, place(a, base[a] + step[a] * s.begin - window_lo_[a]), s.begin * to_step_[a],
+            place(a, step[a]), to_step_[a]};
+  };
+  for (const Stretch& d : stretches_[0])
+    for (const Stretch& h : stretches_[1])
+      for (const Stretch& w : stretches_[2]) {
         src_offset_.clear();
         weight_offset_.clear();
         for (index td = d.first; td < d.last; ++td)
@@ -384,22 +389,30 @@ void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel&
         tile.taps = index(src_offset_.size());
         tile.src_offset = src_offset_.data();
         tile.weight_offset = weight_offset_.data();
-        // The few columns of a border are better taken along the rows.
-        const int along = w.end - w.begin < h.end - h.begin && 2 * (w.end - w.begin) < largest ? 1 : 2;
-        const Stretch &line = along == 2 ? w : h, &across = along == 2 ? h : w;
-        const index micro = tile_size(line.end - line.begin, largest);
-        tile.src_stride = place(along, step[along]);
-        tile.dst_stride = to_step_[along];
-        const auto at = [&](int a, index j) { return place(a, base[a] + step[a] * j - window_lo_[a]); };
-        for (index n = 0; n < images_; ++n)
-          for (index jd = d.begin; jd < d.end; ++jd)
-            for (index j = across.begin; j < across.end; ++j) {
-              const T* const from = samples_ + n * sample_stride_n_ + at(0, jd) + at(3 - along, j);
-              T* const to = to_ + n * to_stride_n_ + jd * to_step_[0] + j * to_step_[3 - along];
-              for (index i = line.begin; i < line.end; i += micro) {
-                tile.src = from + at(along, i);
-                tile.dst = to + i * tile.dst_stride;
-                table_.channel[panel.vectors - 1][std::min(micro, line.end - i) - 1](tile);
+        // Tiles run along w, unless so few positions would not fill them: those of a border, or of a small
+        // image.
+        Line line[] = {
+            {images_, 0, 0, sample_stride_n_, to_stride_n_}, line_of(0, d), line_of(1, h), line_of(2, w)};
+        Line& along = line[3];
+        for (Line* other : {&line[2], &line[0]})
+          if (2 * along.count < largest && other->count > along.count) std::swap(along, *other);
+        const index micro = tile_size(along.count, largest);
+        tile.src_stride = along.from_step;
+        tile.dst_stride = along.to_step;
+        index at[3];
+        for (at[0] = 0; at[0] < line[0].count; ++at[0])
+          for (at[1] = 0; at[1] < line[1].count; ++at[1])
+            for (at[2] = 0; at[2] < line[2].count; ++at[2]) {
+              const T* from = samples_ + along.from;
+              T* to = to_ + along.to;
+              for (int n = 0; n < 3; ++n) {
+                from += line[n].from + at[n] * line[n].from_step;
+                to += line[n].to + at[n] * line[n].to_step;
+              }
+              for (index i = 0; i < along.count; i += micro) {
+                tile.src = from + i * along.from_step;
+                tile.dst = to + i * along.to_step;
+                table_.channel[panel.vectors - 1][std::min(micro, along.count - i) - 1](tile);
               }
             }
       }

@@ -519,6 +519,17 @@ def test_out_that_shares_memory(which):
     assert conv_transpose(**given, out=memory[24:40].reshape(Y)).base is memory
 
 
+def test_out_whose_memory_is_looked_at():
+    out = np.ones((1, 5, 3), "float32")
+    identity = np.eye(3, dtype="float32")[None]
+    for x in (out, out[:], out[:, ::-1]):
+        with pytest.raises(ValueError, match="out must not share memory"):
+            conv_transpose(x, identity, out=out)
+    with pytest.raises(ValueError, match="out must not share memory"):
+        conv_transpose(out, identity, out=out[:])
+    np.testing.assert_array_equal(conv_transpose(out.copy(), identity, out=out), np.ones((1, 5, 3)))
+
+
 def test_out_of_the_adjoint_and_of_the_kernel_gradient():
     y = np.ones(Y, "float32")
     with pytest.raises(ValueError, match=words("out must be a float32 array of shape (1, 5, 3). Got")):

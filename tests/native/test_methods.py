@@ -284,26 +284,50 @@ def test_a_kernel_that_is_used_once_pays_for_its_transform():
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("padding", ["same", "valid", ((-2, 1), (5, -1))])
-def test_phases_of_one_tap_along_an_axis_take_a_form_where_it_pays(path, padding, layout):
+@pytest.mark.parametrize("padding", ["same", "valid", "crop"])
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "strides", "dilation", "groups"),
+    [
+        ((14, 13), (3, 3), 2, 1, 1),
+        ((12, 3), (3, 3), 2, 1, 1),  # rows too short for tiles along them
+        ((13, 17), (3, 3), 2, (1, 3), 1),
+        ((10, 14), (3, 4), (2, 3), 1, 2),
+        ((7, 5, 14), (3, 3, 3), 2, 1, 1),
+        ((9, 40), (1, 3), (1, 2), 1, 1),
+    ],
+)
+def test_phases_of_one_tap_along_an_axis_take_a_form_where_it_pays(
+    path, sizes, kernel, strides, dilation, groups, padding, layout
+):
     rng = np.random.default_rng(3)
+    if padding == "crop":
+        padding = ((-2, 1), (3, -1), (1, 1))[: len(sizes)]
     percent = []
     for channels in (32, 256):
-        x = rng.standard_normal((3, 14, 13, channels)).astype("float32")
-        w = rng.standard_normal((3, 3, 34, channels)).astype("float32")
-        b = rng.standard_normal(34).astype("float32")
+        x = rng.standard_normal((3, *sizes, groups * channels)).astype("float32")
+        w = rng.standard_normal((*kernel, 34, groups * channels)).astype("float32")
+        b = rng.standard_normal(34 * groups).astype("float32")
         if layout == "channels_first":
             x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
-        options = {"data_format": layout, "bias": b}
-        plan = convtranspose.plan(w, 2, padding, **options, algorithm="winograd")
+        options = {"dilation_rate": dilation, "groups": groups, "data_format": layout, "bias": b}
+        plan = convtranspose.plan(w, strides, padding, **options, algorithm="winograd")
         percent.append(int(re.search(r"(\d+) % of the multiplications", plan.explain(x.shape))[1]))
         one = plan(x, threads=1)
-        wanted = reference.conv_transpose(x, w, 2, padding, **options)
+        wanted = reference.conv_transpose(x, w, strides, padding, **options)
         np.testing.assert_allclose(one, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
         for threads in (2, 5):
             assert plan(x, threads=threads).tobytes() == one.tobytes()
         assert np.concatenate([plan(x[:1]), plan(x[1:])]).tobytes() == one.tobytes()
-    assert percent[0] > percent[1]
+    if min(sizes) > 3:  # smaller ones leave tiles half empty
+        assert (percent[0] > percent[1]) == (kernel != (1, 3))  # which has no phases of both sorts
+
+
+def test_a_form_that_no_phase_takes_is_none():
+    """Of a kernel whose results are cropped to one phase of one tap."""
+    plan = convtranspose.plan(np.ones((3, 3, 64, 64), "float32"), 2, ((1, 1), (1, 1)))
+    assert plan.output_shape((1, 1, 1, 64)) == (1, 1, 1, 64)
+    assert "Winograd" not in plan.explain((1, 1, 1, 64))
+    assert "Winograd" in plan.explain((1, 20, 20, 64))
 
 
 def test_winograd_choice_ignores_the_batch():
