@@ -409,8 +409,8 @@ struct ChannelMethod<T>::Task {
   const Phase* listed[kAxes] = {};
   Met listed_taps[kAxes];
 
-  // Destinations [begin, end) of a phase along w, those of them that inputs reach, and the positions of the
-  // tiles of these: the same on all lines.
+  // Destinations [begin, end) of a phase along w, some at least, those of them that inputs reach, and the
+  // positions of the tiles of these: the same on all lines.
   struct Stretch {
     const Phase& phase;
     index begin, end, reached, reached_end, size;
@@ -724,10 +724,9 @@ struct ChannelMethod<T>::Task {
 
   Stretch stretch_of(const Phase& pw, index begin, index end) const {
     if (plan.along_batch) return {pw, begin, end, begin, end, self.finite_ ? tile_size(images, largest) : 1};
-    Stretch s{pw, begin, end, begin, std::max(begin, end), 1};
+    Stretch s{pw, begin, end, begin, end, 1};
     plan.axis[2].covered(pw, s.reached, s.reached_end);
-    const index count = s.reached < s.reached_end ? s.reached_end - s.reached : end - begin;
-    if (count > 0) s.size = tile_size(count, largest);
+    s.size = tile_size(s.reached < s.reached_end ? s.reached_end - s.reached : end - begin, largest);
     return s;
   }
 
