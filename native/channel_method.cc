@@ -603,6 +603,13 @@ struct ChannelMethod<T>::Task {
   }
   static index place(const AxisSchedule& axis, const Phase& p, index j) { return p.dst0 + j * axis.dst_step; }
 
+  // Weights come from those that the task packs, of which this tap is the first.
+  void open_packed(index tap) {
+    tile.weights = packed;
+    origin = tap;
+    listed[2] = nullptr;
+  }
+
   // Packs the taps of a phase that meet an input of the block.
   void pack(const Phase& pd, const Phase& ph, const Phase& pw, T* to) const {
     const Phase* phases[kAxes] = {&pd, &ph, &pw};
@@ -629,9 +636,7 @@ struct ChannelMethod<T>::Task {
     plan.axis[2].range(pw, q[2], q_stop[2], w0, w1);
     if (d0 >= d1 || h0 >= h1 || w0 >= w1) return;
     if (plan.packs) {
-      tile.weights = packed;
-      origin = packing.taps_before(pd, ph, pw);
-      listed[2] = nullptr;
+      open_packed(packing.taps_before(pd, ph, pw));
       pack(pd, ph, pw, packed);
     }
     fetch_following(pd, ph, pw, (d1 - d0) * (h1 - h0), w1 - w0);
@@ -651,9 +656,7 @@ struct ChannelMethod<T>::Task {
     plan.axis[0].range(pd, q[0], q_stop[0], d0, d1);
     plan.axis[1].range(*ph, q[1], q_stop[1], h0, h1);
     if (plan.packs && d0 < d1 && h0 < h1) {
-      tile.weights = packed;
-      origin = packing.taps_before(pd, *ph, plan.axis[2].phases[0]);
-      listed[2] = nullptr;
+      open_packed(packing.taps_before(pd, *ph, plan.axis[2].phases[0]));
       for (const Phase& pw : plan.axis[2].phases)
         pack(pd, *ph, pw, packed + (packing.taps_before(pd, *ph, pw) - origin) * slice);
     }

@@ -120,15 +120,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
 
   // A pass copies its own window then, which only direct sums read again.
   std::copy(std::begin(choice.summed), std::end(choice.summed), s.summed);
-  bool sums = false;
-  for (int axes = 0; axes < 1 << kAxes; ++axes) {
-    bool any = s.summed[axes];
-    for (int a = 0; a < kAxes; ++a)
-      any = any && std::any_of(s.axis[a].variants.begin(), s.axis[a].variants.end(),
-                               [&](const Variant& v) { return (v.form != kPlain) == bool(axes >> a & 1); });
-    sums = sums || any;
-  }
-  s.overlaid = s.copied && s.apart && !sums;
+  s.overlaid = s.copied && s.apart && !choice.sums;
 
   s.families = find_families(s);
   const index panels = index(p.panels.size());

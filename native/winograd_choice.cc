@@ -170,7 +170,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         int all_formed = 0;
         for (int a = 0; a < kAxes; ++a) all_formed |= int(axis[a]->formed.products > 0) << a;
         double products = 0, cost = 0, weights = 0;
-        bool summed[1 << kAxes], saves = false;
+        bool summed[1 << kAxes], sums = false, saves = false;
         for (int axes = 0; axes < 1 << kAxes; ++axes) {
           WinogradCost c{1, 1, 1, 1, 1, 1};
           for (int a = 0; a < kAxes; ++a) c.multiply(axes >> a & 1 ? axis[a]->formed : axis[a]->plain);
@@ -183,7 +183,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
           // Who asks for forms gets those that save most.
           const bool asked = p.shape.algorithm == Algorithm::winograd && axes == all_formed;
           summed[axes] = summed[axes] && (axes == 0 || (direct <= with_form && !asked));
-          saves = saves || !summed[axes];
+          (summed[axes] ? sums : saves) = true;
           cost += summed[axes] ? direct : with_form;
           products += summed[axes] ? c.direct : c.products;
           weights += (summed[axes] ? c.taps : c.weights) * vectors * channels;
@@ -195,6 +195,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         best_fits = fits;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
         std::copy(std::begin(summed), std::end(summed), best.summed);
+        best.sums = sums;
         best.saves = saves;
         best.cost = cost;
         best.products = products;
