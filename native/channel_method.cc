@@ -87,15 +87,11 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   index largest;           // positions of a tile
   bool looks_ahead;        // the source of the next block is fetched while one computes
   bool fetches_weights;    // or the weights of the next phase
-  bool stages;             // planes pass another buffer on their way to a window
   index scratch_elements;  // per thread
 
   bool stages_results() const { return planar && streams; }
-  // Elements of the buffer that planes pass on their way to a window, or from the buffer of lines.
-  index staged(index positions) const {
-    if (!stages && !stages_results()) return 0;
-    return stage_elements<T>(stages_results() ? kStagePiece : positions);
-  }
+  // Elements of the buffer that planes pass on their way from the buffer of lines.
+  index staged() const { return stages_results() ? kStageElements<T> : 0; }
 };
 
 template <class T>
@@ -319,14 +315,12 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   }
   // What caches hold need not be fetched.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
-  s.stages = planar && planes_share_sets<T>(src.stride_c);
   s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 && outgrows_caches(src) &&
                   (src.stride_c == 1 || planar);
   s.fetches_weights =
       !s.looks_ahead && !packs && is_far(packing_.group_weights * packing_.shape.groups * index(sizeof(T)));
   const index window = window_elements(s.block, s.batch_block);
-  s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements +
-                       s.staged(window_elements(s.block, 1) / spread<T>(packing_.src_channels));
+  s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements + s.staged();
   return s;
 }
 
@@ -360,14 +354,14 @@ void repeat(T number, index count, T* to) {
 
 template <class T>
 void copy_row(const KernelTable<T>& table, const T* src, index stride_w, index stride_c, index count,
-              index channels, index pitch, T* stage, T* dst) {
+              index channels, index pitch, T* dst) {
   if (stride_c == 1 && stride_w == channels && pitch == channels) {
     std::memcpy(dst, src, sizeof(T) * std::size_t(count * channels));
   } else if (stride_c == 1) {
     for (index w = 0; w < count; ++w)
       std::memcpy(dst + w * pitch, src + w * stride_w, sizeof(T) * std::size_t(channels));
   } else if (stride_w == 1) {
-    copy_planes(table, src, stride_c, count, channels, pitch, stage, dst);
+    table.transpose(src, stride_c, channels, count, dst, pitch);
   } else {
     for (index w = 0; w < count; ++w)
       for (index c = 0; c < channels; ++c) dst[w * pitch + c] = src[w * stride_w + c * stride_c];
@@ -522,7 +516,7 @@ struct ChannelMethod<T>::Task {
     for (int a = 0; a < kAxes; ++a) positions *= hi[a] - lo[a];
     const index window = in_place ? 0 : images * positions * pitch;
     const index elements =
-        window + plan.batch_block * plan.line_elements + plan.packed_elements + plan.staged(positions) + 64;
+        window + plan.batch_block * plan.line_elements + plan.packed_elements + plan.staged() + 64;
     T* to = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
     buffer = to + window;
     packed = buffer + plan.batch_block * plan.line_elements;
@@ -556,7 +550,7 @@ struct ChannelMethod<T>::Task {
           copy_row(table,
                    first + n * src.stride_n + d * src.stride[0] + h * src.stride[1] + inside * src.stride[2],
                    src.stride[2], src.stride_c, (end - h) * (inside_end - inside), channels, pitch,
-                   plan.stages ? stage : nullptr, line + before);
+                   line + before);
           std::memset(line + source_stride[1] - after, 0, sizeof(T) * after);
         }
   }

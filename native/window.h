@@ -175,12 +175,7 @@ Window<T> copy_window(const KernelTable<T>& table, View<const T> a, index channe
         } else {
           if (pitch > channels) clear(row, count * pitch);
           if (a.stride[2] == 1) {
-            // A few planes at a time: the processor follows no more streams through memory ahead.
-            const index lanes = table.lanes;
-            index c = 0;
-            for (; c + 2 * lanes <= channels; c += lanes)
-              table.transpose(from + c * a.stride_c, a.stride_c, lanes, count, row + c, pitch);
-            table.transpose(from + c * a.stride_c, a.stride_c, channels - c, count, row + c, pitch);
+            table.transpose(from, a.stride_c, channels, count, row, pitch);
           } else {
             for (index j = 0; j < count; ++j)
               for (index c = 0; c < channels; ++c)

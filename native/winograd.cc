@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "planes.h"
 #include "winograd_run.h"
 
 namespace ct {
@@ -83,9 +82,6 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   s.padded = spread<T>(s.rounded);
   s.planar = p.shape.channels_first && call.dst.stride_c != 1 && call.dst.stride[2] == 1;
   s.copied = call.src.stride_c != 1 || s.rounded != p.src_channels;
-  const bool stages = s.copied && call.src.stride[2] == 1 && planes_share_sets<T>(call.src.stride_c);
-  const index run = call.src.size[1] * call.src.size[2];
-  s.stage_elements = stages && run >= s.kLeastStaged ? stage_elements<T>(run) : 0;
   s.passes = s.sources = 1;
   for (int a = 0; a < kAxes; ++a) {
     WinogradAxis& axis = s.axis[a] = winograd_axis(p.shape.kind, call.axes[a], p.residues[a], choice.cut[a]);

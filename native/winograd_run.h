@@ -90,18 +90,12 @@ struct Winograd<T>::Schedule {
   index point_elements;
   index product_elements, line_elements;  // of one panel and strand, or strand along d if planes leave
   index product_sets, line_sets;          // those that are kept
-  index stage_elements;                   // what planes pass on their way to the window
-
-  // Shorter lines are read as whole cache lines anyway, and another pass over them costs more than it saves.
-  static constexpr index kLeastStaged = 96;
 
   index behind_elements() const { return product_sets * product_elements + line_sets * line_elements; }
   index front_elements() const {
     return padded + (overlaid ? std::max(window_elements, behind_elements()) : window_elements);
   }
-  index elements() const {
-    return front_elements() + point_elements + (overlaid ? 0 : behind_elements()) + stage_elements;
-  }
+  index elements() const { return front_elements() + point_elements + (overlaid ? 0 : behind_elements()); }
 };
 
 template <class T>
@@ -211,7 +205,7 @@ class Winograd<T>::Task {
   const KernelTable<T>& table_;
   index first_[kAxes];  // first position of the block
   index group_, image_, images_, pass_begin_, pass_end_, panel_begin_, panel_end_;
-  T *zeros_, *window_, *points_, *products_, *lines_, *stage_ = nullptr;
+  T *zeros_, *window_, *points_, *products_, *lines_;
   const T* src_;  // first image and channel
   // The samples: the source itself, or the window, which starts at source position window_lo_.
   const T* samples_;

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "planes.h"
 #include "winograd_run.h"
 
 namespace ct {
@@ -30,7 +29,6 @@ Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weig
   points_ = zeros_ + plan_.front_elements();
   products_ = plan_.overlaid ? window_ : points_ + plan_.point_elements;
   lines_ = products_ + plan_.product_sets * plan_.product_elements;
-  if (plan_.stage_elements > 0) stage_ = zeros_ + plan_.elements() - plan_.stage_elements;
   src_ = call_.src.data + image_ * call_.src.stride_n + group_ * p_.src_channels * call_.src.stride_c;
   samples_ = src_;
   sample_stride_n_ = call_.src.stride_n;
@@ -88,8 +86,7 @@ void Winograd<T>::Task::copy_window(const Variant* const (&variant)[kAxes], inde
             std::memcpy(to + w * plan_.padded, from + w * src.stride[2],
                         sizeof(T) * std::size_t(p_.src_channels));
         } else if (src.stride[2] == 1) {
-          copy_planes(table_, from, src.stride_c, size[2], p_.src_channels, plan_.padded,
-                      size[2] >= plan_.kLeastStaged ? stage_ : nullptr, to);
+          table_.transpose(from, src.stride_c, p_.src_channels, size[2], to, plan_.padded);
         } else {
           for (index w = 0; w < size[2]; ++w)
             for (index c = 0; c < p_.src_channels; ++c)

@@ -46,32 +46,50 @@ constexpr int kStrip = Simd<T>::lanes / kParts;
 // As many columns of one square block, from q on: row n begins at row(n), set(n, v) takes column n. Vectors
 // are put together from halves of two rows as they are loaded, which costs no shuffle; then come transposes
 // inside of pieces of 16 bytes, and where a vector has four of those, pieces of two vectors trade places.
-template <class T, class Row, class Set>
-inline void transpose_strip(const Row& row, const Set& set, int q = 0) {
-  constexpr int side = kPiece<T>, groups = kStrip<T> / side;
-  Vec<T> column[groups][side];
+template <class T>
+struct Strip {
+  static constexpr int side = kPiece<T>, groups = kStrip<T> / side;
+  Vec<T> v[groups][side];
+
+  template <class Row>
+  void load(const Row& row, int q) {
 #pragma GCC unroll 2
-  for (int g = 0; g < groups; ++g) {
+    for (int g = 0; g < groups; ++g)
 #pragma GCC unroll 4
-    for (int k = 0; k < side; ++k)
-      column[g][k] = load_parts<T>([&](int n) { return row((g * kParts + n) * side + k) + q; });
-    transpose_pieces<T>(column[g]);
+      for (int k = 0; k < side; ++k)
+        v[g][k] = load_parts<T>([&](int n) { return row((g * kParts + n) * side + k) + q; });
   }
+  template <class Set>
+  void store(const Set& set, int q) {
+#pragma GCC unroll 2
+    for (int g = 0; g < groups; ++g) transpose_pieces<T>(v[g]);
 #pragma GCC unroll 4
-  for (int k = 0; k < side; ++k) {
-    if constexpr (groups == 1) {
-      set(q + k, column[0][k]);
-    } else {
-      set(q + k, pick_pieces<T, 0>(column[0][k], column[1][k]));
-      set(q + k + side, pick_pieces<T, 1>(column[0][k], column[1][k]));
+    for (int k = 0; k < side; ++k) {
+      if constexpr (groups == 1) {
+        set(q + k, v[0][k]);
+      } else {
+        set(q + k, pick_pieces<T, 0>(v[0][k], v[1][k]));
+        set(q + k + side, pick_pieces<T, 1>(v[0][k], v[1][k]));
+      }
     }
   }
+};
+
+template <class T, class Row, class Set>
+inline void transpose_strip(const Row& row, const Set& set) {
+  Strip<T> strip;
+  strip.load(row, 0);
+  strip.store(set, 0);
 }
 
 template <class T, class Row, class Set>
-inline void transpose_block(const Row& row, const Set& set) {
+[[gnu::always_inline]] inline void transpose_block(const Row& row, const Set& set) {
+  constexpr int strips = Simd<T>::lanes / kStrip<T>;
+  Strip<T> strip[strips];
 #pragma GCC unroll 4
-  for (int q = 0; q < Simd<T>::lanes; q += kStrip<T>) transpose_strip<T>(row, set, q);
+  for (int n = 0; n < strips; ++n) strip[n].load(row, n * kStrip<T>);
+#pragma GCC unroll 4
+  for (int n = 0; n < strips; ++n) strip[n].store(set, n * kStrip<T>);
 }
 
 // Blocks that are smaller than a vector on one side.
@@ -158,31 +176,58 @@ inline bool transpose_narrow(const T* src, ct::index rows, ct::index columns, T*
   return false;
 }
 
-// Blocks of so many columns, one column of blocks after the other. The last block of a side ends at its edge
-// and writes some numbers a second time.
+// The beginnings of so many lines. Compilers would keep the distance of each from the first, for which there
+// are not enough registers: every fourth line has a pointer that they cannot see through.
+template <class T, int Count>
+struct Lines {
+  T* every[(Count + 3) / 4];
+  ct::index stride;
+
+  [[gnu::always_inline]] Lines(T* first, ct::index distance) : stride(distance) {
+#pragma GCC unroll 4
+    for (int n = 0; n < (Count + 3) / 4; ++n) {
+      every[n] = first + 4 * n * distance;
+      asm("" : "+r"(every[n]));
+    }
+  }
+  T* operator()(int n) const { return every[n / 4] + n % 4 * stride; }
+};
+
+// Blocks of so many columns. The last block of a side ends at its edge and writes some numbers a second time.
 template <class T, int Columns, bool Streaming>
 inline void transpose_blocks(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                              ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
-  // Rows may lie pages apart, where the hardware sees no streams; short ones are one stream together.
-  const bool apart = src_stride > 4 * lanes;
-  for (ct::index c = 0;;) {
-    for (ct::index r = 0;;) {
-      for (int n = 0; apart && n < lanes; ++n) __builtin_prefetch(src + (r + n) * src_stride + c + 2 * lanes);
-      const auto row = [&](int n) { return src + (r + n) * src_stride + c; };
-      const auto set = [&](int n, Vec<T> v) {
-        T* to = dst + (c + n) * dst_stride + r;
-        Streaming ? stream<T>(to, v) : store<T>(to, v);
-      };
-      if constexpr (Columns == lanes)
-        transpose_block<T>(row, set);
-      else
-        transpose_strip<T>(row, set);
-      if (r + lanes >= rows) break;
-      r = r + 2 * lanes <= rows ? r + lanes : rows - lanes;
+  const auto block = [&](ct::index r, ct::index c, bool hints) __attribute__((always_inline)) {
+    const Lines<const T, lanes> from(src + r * src_stride + c, src_stride);
+    const Lines<T, Columns> to(dst + c * dst_stride + r, dst_stride);
+    if (hints)
+#pragma GCC unroll 16
+      for (int n = 0; n < lanes; ++n) __builtin_prefetch(from(n) + 2 * lanes);
+    const auto set = [&](int n, Vec<T> v) { Streaming ? stream<T>(to(n), v) : store<T>(to(n), v); };
+    if constexpr (Columns == lanes)
+      transpose_block<T>(from, set);
+    else
+      transpose_strip<T>(from, set);
+  };
+  const auto each = [](ct::index size, ct::index side, ct::index first, const auto& body) {
+    for (ct::index at = 0, step = first;; step = side) {
+      body(at);
+      if (at + side >= size) break;
+      at = at + step + side <= size ? at + step : size - side;
     }
-    if (c + Columns >= columns) break;
-    c = c + 2 * Columns <= columns ? c + Columns : columns - Columns;
+  };
+  if (src_stride <= 4 * lanes) {  // short rows are one stream together
+    each(columns, Columns, Columns,
+         [&](ct::index c) { each(rows, lanes, lanes, [&](ct::index r) { block(r, c, false); }); });
+  } else {
+    // Rows may lie pages apart, where the hardware sees no streams and all share the same few sets of the
+    // caches: a few at a time, and none of their lines twice, for blocks end where lines do.
+    const auto begin = reinterpret_cast<std::uintptr_t>(src) / sizeof(T);
+    const ct::index past = columns >= 4 * Columns ? ct::index(begin % Columns) : 0;
+    each(rows, lanes, lanes, [&](ct::index r) {
+      each(columns, Columns, Columns - past, [&](ct::index c) { block(r, c, true); });
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-"""Results that leave the channel method as planes: whole lines together, and around the caches."""
+"""Planes that the channel method reads, and writes as whole lines together and around the caches."""
 
 import numpy as np
 import pytest
@@ -63,6 +63,27 @@ def test_planes_of_an_adjoint_hold_the_definition(path, shape, kernel, stride):
             y, w, stride, data_format="channels_first", algorithm="direct", threads=threads
         )
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "shape", [(1, 67, 32, 32), (2, 19, 9, 7), (1, 33, 64, 64), (1, 40, 129), (1, 36, 5, 67)]
+)
+def test_planes_may_begin_anywhere_in_a_cache_line(path, shape, dtype):
+    rng = np.random.default_rng(12)
+    w = rng.integers(-3, 4, (*(2,) * (len(shape) - 2), 33, shape[1])).astype(dtype)
+    x = rng.integers(-3, 4, shape).astype(dtype)
+    memory = np.full(x.size + 16, np.nan, dtype)
+    for algorithm, stride in (("direct", 2), ("winograd", 1)):
+        want = reference.conv_transpose(np.moveaxis(x, 1, -1), w, stride)
+        options = {"data_format": "channels_first", "algorithm": algorithm}
+        for first in range(16):
+            memory[:] = np.nan
+            part = memory[first : first + x.size].reshape(shape)
+            part[:] = x
+            got = convtranspose.conv_transpose(part, w, stride, **options)
+            # The definition's numbers are whole, so a wrong one is far away.
+            np.testing.assert_allclose(np.moveaxis(got, 1, -1), want, rtol=0, atol=0.1)
 
 
 def test_planes_have_the_same_bits_for_any_thread_count_and_batch_split(path):
