@@ -7,6 +7,14 @@
 
 namespace {
 
+// std::true_type and its opposite, without their header.
+struct Yes {
+  static constexpr bool value = true;
+};
+struct No {
+  static constexpr bool value = false;
+};
+
 // What a tile of one column of tiles loads and stores. P taps that do not exist stand before the first one of
 // a line: they move the vectors of destinations to where rows begin, for any crop.
 template <class T, int K, int S, bool Forward, int P>
@@ -14,13 +22,15 @@ struct TileColumn {
   static constexpr int lanes = Simd<T>::lanes, phases = Forward ? S : 1, step = Forward ? 1 : S;
   // Groups of taps: one per phase of the destinations or the sources.
   static constexpr int groups = (K + P + S - 1) / S;
+  ct::index q;
   Part<T> loaded[groups * step], stored[phases];
   bool whole[phases];
 
   // Of load n, relative to the tile's first source.
   static constexpr int offset(int n) { return (Forward ? -1 : S) * (n / step) + n % step * lanes; }
 
-  void set(const ct::DepthwiseRun<T>& a, ct::index q) {
+  void set(const ct::DepthwiseRun<T>& a, ct::index first) {
+    q = first;
     for (int n = 0; n < groups * step; ++n)
       loaded[n] = inside<T>(q * step + a.w.src_first + offset(n), a.w.src_size);
     for (int n = 0; n < phases; ++n) {
@@ -66,12 +76,14 @@ template <int K, int S, bool Forward>
 constexpr bool kPairs = S == 2 && !Forward && K % 2 == 0;
 
 // Where the weights of a tile are: in registers beside its sums, if they find room there. Else instructions
-// without broadcast operands want them spread over vectors, once per line, as pairs are.
+// without broadcast operands want them spread over vectors, once per line, as pairs are. The bias is kept
+// beside them where one more register is left.
 template <int K, int S, bool Forward, int H>
 struct PlaneWeights {
   static constexpr int phases = Forward ? S : 1, step = Forward ? 1 : S;
   static constexpr bool pairs = kPairs<K, S, Forward>;
   static constexpr bool kept = !pairs && K * K + H * phases * phases + 2 * step + 2 <= kRegisters;
+  static constexpr bool bias_kept = kept && K * K + H * phases * phases + 2 * step + 3 <= kRegisters;
   static constexpr bool spread = pairs || (!kept && kVectorBytes < 64);
   static constexpr int vectors = spread ? K * K / (pairs ? 2 : 1) : 0;
 };
@@ -83,49 +95,39 @@ inline void spread_weights(const T* w, T* vectors) {
     store(vectors, Pairs ? zip_low<T>(splat(w[t]), splat(w[t + 1])) : splat(w[t]));
 }
 
-// One vector of neighbouring q by H rows of q, with all phases of both axes. At an edge, vectors are loaded
-// and stored in part, and rows outside are zeros.
-template <class T, int K, int S, bool Forward, int P, int H, bool EdgeColumn, bool EdgeRow>
-inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q_h,
-                                 ct::index q, const TileColumn<T, K, S, Forward, P>& column,
-                                 const T* spread) {
+// What a tile sums: one vector of neighbouring q by H rows of q, with all phases of both axes.
+template <class T, int K, int S, bool Forward, int P, int H>
+struct TileSums {
   static_assert(S <= 2 && (Forward || P == 0));
   using Column = TileColumn<T, K, S, Forward, P>;
-  constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step, groups = Column::groups;
-  constexpr int window = Forward ? (K + S - 1) / S : K, rows = (H - 1) * step + window;
-  using Weights = PlaneWeights<K, S, Forward, H>;
-  constexpr bool kept = Weights::kept;
-  static const T zeros[K * S + step * lanes] = {};
-  const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride, src_rows = a.h.src_size;
-  const ct::index top = q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
-  constexpr bool pairs = Weights::pairs;
+  static constexpr int lanes = Column::lanes, phases = Column::phases, step = Column::step;
+  static constexpr int groups = Column::groups;
+  static constexpr int window = Forward ? (K + S - 1) / S : K, rows = (H - 1) * step + window;
+  static constexpr bool pairs = PlaneWeights<K, S, Forward, H>::pairs;
   Vec<T> acc[H * phases][pairs ? 2 : phases];
-  const Vec<T> bias = pairs ? zip_low<T>(splat(*a.bias), splat(T(-0.0))) : splat(*a.bias);
-#pragma GCC unroll 32
-  for (auto& sums : acc)
-#pragma GCC unroll 8
-    for (Vec<T>& sum : sums) sum = bias;
 
-  for (ct::index n = 0; n < line.count; ++n) {
-    const ct::DepthwiseRow& from = a.rows[line.first + n];
-    const T* w = a.weights + from.weights;
-    Vec<T> k[kept ? K * K : 1];
-    if constexpr (kept) {
+  // The first source row of the tile of rows from q_h on.
+  static ct::index top(const ct::DepthwiseRun<T>& a, ct::index q_h) {
+    return q_h * step + a.h.src_first - (Forward ? window - 1 : 0);
+  }
+  static Vec<T> spread_bias(const T* bias) {
+    return pairs ? zip_low<T>(splat(*bias), splat(T(-0.0))) : splat(*bias);
+  }
+  [[gnu::always_inline]] void begin(Vec<T> bias) {
 #pragma GCC unroll 32
-      for (int t = 0; t < K * K; ++t) k[t] = splat(w[t]);
-    }
-    alignas(kVectorBytes) T here[Weights::vectors * lanes + 1];
-    if (Weights::spread && !spread) spread_weights<T, K, Weights::pairs>(w, here);
-    const T* const vectors = spread ? spread + n * Weights::vectors * lanes : here;
-    const auto weight = [&](int t) {
-      return kept ? k[t] : Weights::spread ? load(vectors + t * lanes) : splat(w[t]);
-    };
-    const T* plane = a.src + from.src + q * step + a.w.src_first + top * src_pitch;
+    for (auto& sums : acc)
+#pragma GCC unroll 8
+      for (Vec<T>& sum : sums) sum = bias;
+  }
+
+  // Adds a source, whose rows begin at row(n), with its weights weight(tap), or `vectors` of pairs.
+  template <bool EdgeColumn, class Row, class Weight>
+  [[gnu::always_inline]] void add(const Row& row, const Column& column, const Weight& weight,
+                                  const T* vectors) {
 #pragma GCC unroll 32
     for (int m = 0; m < rows; ++m) {
-      const int row = Forward ? rows - 1 - m : m;  // ascending taps
-      const bool outside = EdgeRow && (top + row < 0 || top + row >= src_rows);
-      const T* x = outside ? zeros + (Forward ? groups : 0) : plane + row * src_pitch;
+      const int r_h = Forward ? rows - 1 - m : m;  // ascending taps
+      const T* const x = row(r_h);
 #pragma GCC unroll 8
       for (int j = 0; j < groups; ++j) {
         Vec<T> source[step];
@@ -141,7 +143,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
         if constexpr (pairs) {
 #pragma GCC unroll 32
           for (int i = 0; i < H; ++i) {
-            const int th = row - i * S;
+            const int th = r_h - i * S;
             if (th < 0 || th >= K) continue;
             const Vec<T> pair = load(vectors + (th * groups + j) * lanes);
             acc[i][0] += source[0] * pair;
@@ -154,7 +156,7 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
             if (tw < 0 || tw >= K) continue;
 #pragma GCC unroll 32
             for (int i = 0; i < H * phases; ++i) {
-              const int th = Forward ? (i / S + window - 1 - row) * S + i % S : row - i * S;
+              const int th = Forward ? (i / S + window - 1 - r_h) * S + i % S : r_h - i * S;
               if (th < (Forward ? i % S : 0) || th >= K) continue;
               acc[i][Forward ? r : 0] += source[Forward ? 0 : r] * weight(th * K + tw);
             }
@@ -164,25 +166,119 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
     }
   }
 
-  const ct::index first = q_h * phases + a.h.dst_first, o = q * phases + a.w.dst_first;
-  const ct::index rows_left = a.h.dst_size - first;
-  T* dst = a.dst + line.dst + first * dst_pitch + o;
+  // Writes the rows that are left of the destinations, the first of which is `first`.
+  template <bool EdgeColumn, bool EdgeRow>
+  [[gnu::always_inline]] void write(T* dst, ct::index pitch, const Column& column, bool streams,
+                                    ct::index first, ct::index rows_left) {
 #pragma GCC unroll 32
-  for (int i = 0; i < H * phases; ++i, dst += dst_pitch) {
-    if (EdgeRow && (first + i < 0 || i >= rows_left)) continue;
-    if constexpr (pairs) {
-      to_lanes<T, S, Forward>(acc[i]);
-      acc[i][0] += acc[i][1];
-    }
-    from_lanes<T, S, Forward>(acc[i]);
+    for (int i = 0; i < H * phases; ++i, dst += pitch) {
+      if (EdgeRow && (first + i < 0 || i >= rows_left)) continue;
+      if constexpr (pairs) {
+        to_lanes<T, S, Forward>(acc[i]);
+        acc[i][0] += acc[i][1];
+      }
+      from_lanes<T, S, Forward>(acc[i]);
 #pragma GCC unroll 8
-    for (int r = 0; r < phases; ++r)
-      if (EdgeColumn && !column.whole[r])
-        store(dst + r * lanes, acc[i][r], column.stored[r]);
-      else if (kVectorBytes * phases >= 64 && Forward && a.streams)
-        stream(dst + r * lanes, acc[i][r]);
-      else
-        store(dst + r * lanes, acc[i][r]);
+      for (int r = 0; r < phases; ++r)
+        if (EdgeColumn && !column.whole[r])
+          store(dst + r * lanes, acc[i][r], column.stored[r]);
+        else if (kVectorBytes * phases >= 64 && Forward && streams)
+          stream(dst + r * lanes, acc[i][r]);
+        else
+          store(dst + r * lanes, acc[i][r]);
+    }
+  }
+};
+
+template <class T, int K>
+[[gnu::always_inline]] inline void keep_weights(const T* w, Vec<T>* k) {
+#pragma GCC unroll 32
+  for (int t = 0; t < K * K; ++t) k[t] = splat(w[t]);
+}
+
+// One tile. At an edge, vectors are loaded and stored in part, and rows outside are zeros.
+template <class T, int K, int S, bool Forward, int P, int H, bool EdgeColumn, bool EdgeRow>
+inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line, ct::index q_h,
+                                 ct::index q, const TileColumn<T, K, S, Forward, P>& column,
+                                 const T* spread) {
+  using Sums = TileSums<T, K, S, Forward, P, H>;
+  using Weights = PlaneWeights<K, S, Forward, H>;
+  constexpr int lanes = Sums::lanes;
+  static const T zeros[K * S + Sums::step * lanes] = {};
+  const ct::index src_pitch = a.h.src_stride, src_rows = a.h.src_size, top = Sums::top(a, q_h);
+  Sums sums;
+  sums.begin(Sums::spread_bias(a.bias));
+  for (ct::index n = 0; n < line.count; ++n) {
+    const ct::DepthwiseRow& from = a.rows[line.first + n];
+    const T* const w = a.weights + from.weights;
+    Vec<T> k[Weights::kept ? K * K : 1];
+    if constexpr (Weights::kept) keep_weights<T, K>(w, k);
+    alignas(kVectorBytes) T here[Weights::vectors * lanes + 1];
+    if (Weights::spread && !spread) spread_weights<T, K, Weights::pairs>(w, here);
+    const T* const vectors = spread ? spread + n * Weights::vectors * lanes : here;
+    const auto weight = [&](int t) {
+      return Weights::kept ? k[t] : Weights::spread ? load(vectors + t * lanes) : splat(w[t]);
+    };
+    const Lines<const T, Sums::rows> plane(
+        a.src + from.src + q * Sums::step + a.w.src_first + top * src_pitch, src_pitch);
+    const auto row = [=](int n) {  // with copies: by reference they would leave the registers
+      const bool outside = EdgeRow && (top + n < 0 || top + n >= src_rows);
+      return outside ? zeros + (Forward ? Sums::groups : 0) : plane(n);
+    };
+    sums.template add<EdgeColumn>(row, column, weight, vectors);
+  }
+  const ct::index dst_pitch = a.h.dst_stride, first = q_h * Sums::phases + a.h.dst_first;
+  T* const dst = a.dst + line.dst + first * dst_pitch + q * Sums::phases + a.w.dst_first;
+  sums.template write<EdgeColumn, EdgeRow>(dst, dst_pitch, column, a.streams, first, a.h.dst_size - first);
+}
+
+// Rare, and too large to be in the way of the tiles.
+template <class T, class Column>
+[[gnu::noinline]] void set_column(Column& column, const ct::DepthwiseRun<T>& a, ct::index q) {
+  column.set(a, q);
+}
+
+// Rows of tiles, [begin, end), without an edge above or below, of a line with a single source: its weights
+// stay in registers from tile to tile.
+template <class T, int K, int S, bool Forward, int P, int H>
+[[gnu::noinline]] void depthwise_plane_rows(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& line,
+                                            ct::index begin, ct::index end,
+                                            TileColumn<T, K, S, Forward, P> (&columns)[2]) {
+  using Sums = TileSums<T, K, S, Forward, P, H>;
+  using Weights = PlaneWeights<K, S, Forward, H>;
+  constexpr int lanes = Sums::lanes;
+  // Stores could change what `a` says, for all that compilers know.
+  const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride;
+  const ct::index w_begin = a.w.begin, w_end = a.w.end;
+  const ct::index inner_begin = a.w.inner_begin, inner_end = a.w.inner_end;
+  const bool streams = a.streams;
+  const ct::DepthwiseRow& from = a.rows[line.first];
+  const T* const number = a.bias;
+  const Vec<T> bias = Weights::bias_kept ? Sums::spread_bias(number) : Vec<T>{};
+  Vec<T> k[K * K];
+  keep_weights<T, K>(a.weights + from.weights, k);
+  const auto weight = [&](int t) { return k[t]; };
+  for (ct::index q_h = begin; q_h < end; q_h += H) {
+    const T* const corner = a.src + from.src + a.w.src_first + Sums::top(a, q_h) * src_pitch;
+    T* const to = a.dst + line.dst + (q_h * Sums::phases + a.h.dst_first) * dst_pitch + a.w.dst_first;
+    for (ct::index q = w_begin; q < w_end; q += lanes) {
+      const auto tile = [&](auto edge,
+                            const TileColumn<T, K, S, Forward, P>& column) __attribute__((always_inline)) {
+        constexpr bool EdgeColumn = decltype(edge)::value;
+        const auto row = [&](int n) { return corner + q * Sums::step + n * src_pitch; };
+        Sums sums;
+        sums.begin(Weights::bias_kept ? bias : Sums::spread_bias(number));
+        sums.template add<EdgeColumn>(row, column, weight, nullptr);
+        sums.template write<EdgeColumn, false>(to + q * Sums::phases, dst_pitch, column, streams, 0, 0);
+      };
+      TileColumn<T, K, S, Forward, P>& column = columns[q > w_begin];
+      if (q >= inner_begin && q + lanes <= inner_end) {
+        tile(No(), column);
+      } else {
+        if (q != column.q) set_column(column, a, q);
+        tile(Yes(), column);
+      }
+    }
   }
 }
 
@@ -197,8 +293,8 @@ template <class T, int K, int S, bool Forward, int P = 0>
 void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(K, S, Forward);
   // The first column of tiles and another, for planes that have an edge on both sides in turn.
-  TileColumn<T, K, S, Forward, P> columns[2] = {};
-  ct::index known[2] = {a.w.begin - 1, a.w.begin - 1};
+  TileColumn<T, K, S, Forward, P> columns[2];
+  for (auto& column : columns) column.q = a.w.begin - 1;
   using Weights = PlaneWeights<K, S, Forward, H>;
   constexpr bool spreads = Weights::spread;
   constexpr int most_rows = 4;
@@ -210,17 +306,24 @@ void depthwise_plane(const ct::DepthwiseRun<T>& a) {
       spread_weights<T, K, Weights::pairs>(a.weights + a.rows[line.first + r].weights,
                                            vectors + r * Weights::vectors * lanes);
     const T* const weights = spread ? vectors : nullptr;
-    for (ct::index q_h = a.h.begin; q_h < a.h.end; q_h += H) {
-      const bool inner_rows = q_h >= a.h.inner_begin && q_h + H <= a.h.inner_end;
+    for (ct::index q_h = a.h.begin, next; q_h < a.h.end; q_h = next) {
+      next = q_h + H;
+      const bool inner_rows = q_h >= a.h.inner_begin && next <= a.h.inner_end;
+      if constexpr (Weights::kept) {
+        if (inner_rows && line.count == 1) {
+          while (next < a.h.end && next + H <= a.h.inner_end) next += H;
+          depthwise_plane_rows<T, K, S, Forward, P, H>(a, line, q_h, next, columns);
+          continue;
+        }
+      }
       for (ct::index q = a.w.begin; q < a.w.end; q += lanes) {
         const bool inner_column = q >= a.w.inner_begin && q + lanes <= a.w.inner_end;
-        const int side = q > a.w.begin;
-        TileColumn<T, K, S, Forward, P>& column = columns[side];
+        TileColumn<T, K, S, Forward, P>& column = columns[q > a.w.begin];
         if (inner_rows && inner_column) {
           depthwise_plane_tile<T, K, S, Forward, P, H, false, false>(a, line, q_h, q, column, weights);
           continue;
         }
-        if (q != known[side]) column.set(a, known[side] = q);
+        if (q != column.q) column.set(a, q);
         if (inner_rows)
           depthwise_plane_tile<T, K, S, Forward, P, H, true, false>(a, line, q_h, q, column, weights);
         else

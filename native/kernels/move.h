@@ -176,23 +176,6 @@ inline bool transpose_narrow(const T* src, ct::index rows, ct::index columns, T*
   return false;
 }
 
-// The beginnings of so many lines. Compilers would keep the distance of each from the first, for which there
-// are not enough registers: every fourth line has a pointer that they cannot see through.
-template <class T, int Count>
-struct Lines {
-  T* every[(Count + 3) / 4];
-  ct::index stride;
-
-  [[gnu::always_inline]] Lines(T* first, ct::index distance) : stride(distance) {
-#pragma GCC unroll 4
-    for (int n = 0; n < (Count + 3) / 4; ++n) {
-      every[n] = first + 4 * n * distance;
-      asm("" : "+r"(every[n]));
-    }
-  }
-  T* operator()(int n) const { return every[n / 4] + n % 4 * stride; }
-};
-
 // Blocks of so many columns. The last block of a side ends at its edge and writes some numbers a second time.
 template <class T, int Columns, bool Streaming>
 inline void transpose_blocks(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,

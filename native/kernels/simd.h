@@ -298,4 +298,21 @@ inline Vec<T> zip_halves(Vec<T> a, Vec<T> b) {
   });
 }
 
+// The beginnings of so many lines. Compilers would keep the distance of each from the first, for which there
+// are not enough registers: every fourth line has a pointer that they cannot see through.
+template <class T, int Count>
+struct Lines {
+  T* every[(Count + 3) / 4];
+  ct::index stride;
+
+  [[gnu::always_inline]] Lines(T* first, ct::index distance) : stride(distance) {
+#pragma GCC unroll 4
+    for (int n = 0; n < (Count + 3) / 4; ++n) {
+      every[n] = first + 4 * n * distance;
+      asm("" : "+r"(every[n]));
+    }
+  }
+  T* operator()(int n) const { return every[n / 4] + n % 4 * stride; }
+};
+
 }  // namespace
