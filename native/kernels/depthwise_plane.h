@@ -7,7 +7,7 @@
 
 namespace {
 
-// std::true_type and its opposite, without their header.
+// std::true_type and its opposite: no standard header, for its code would be of this instruction set.
 struct Yes {
   static constexpr bool value = true;
 };
@@ -221,15 +221,18 @@ inline void depthwise_plane_tile(const ct::DepthwiseRun<T>& a, const ct::Depthwi
     };
     const Lines<const T, Sums::rows> plane(
         a.src + from.src + q * Sums::step + a.w.src_first + top * src_pitch, src_pitch);
-    const auto row = [=](int n) {  // with copies: by reference they would leave the registers
-      const bool outside = EdgeRow && (top + n < 0 || top + n >= src_rows);
-      return outside ? zeros + (Forward ? Sums::groups : 0) : plane(n);
+    const auto row = [=](int m) {  // with copies: by reference they would leave the registers
+      const bool outside = EdgeRow && (top + m < 0 || top + m >= src_rows);
+      return outside ? zeros + (Forward ? Sums::groups : 0) : plane(m);
     };
     sums.template add<EdgeColumn>(row, column, weight, vectors);
   }
   const ct::index dst_pitch = a.h.dst_stride, first = q_h * Sums::phases + a.h.dst_first;
+  // Rows behind the end of a task are another one's.
+  const ct::index end = a.h.end * Sums::phases + a.h.dst_first;
+  const ct::index rows_left = (end < a.h.dst_size ? end : a.h.dst_size) - first;
   T* const dst = a.dst + line.dst + first * dst_pitch + q * Sums::phases + a.w.dst_first;
-  sums.template write<EdgeColumn, EdgeRow>(dst, dst_pitch, column, a.streams, first, a.h.dst_size - first);
+  sums.template write<EdgeColumn, EdgeRow>(dst, dst_pitch, column, a.streams, first, rows_left);
 }
 
 // Rare, and too large to be in the way of the tiles.
@@ -246,6 +249,7 @@ template <class T, int K, int S, bool Forward, int P, int H>
                                             TileColumn<T, K, S, Forward, P> (&columns)[2]) {
   using Sums = TileSums<T, K, S, Forward, P, H>;
   using Weights = PlaneWeights<K, S, Forward, H>;
+  static_assert(Weights::kept);
   constexpr int lanes = Sums::lanes;
   // Stores could change what `a` says, for all that compilers know.
   const ct::index src_pitch = a.h.src_stride, dst_pitch = a.h.dst_stride;
@@ -253,8 +257,8 @@ template <class T, int K, int S, bool Forward, int P, int H>
   const ct::index inner_begin = a.w.inner_begin, inner_end = a.w.inner_end;
   const bool streams = a.streams;
   const ct::DepthwiseRow& from = a.rows[line.first];
-  const T* const number = a.bias;
-  const Vec<T> bias = Weights::bias_kept ? Sums::spread_bias(number) : Vec<T>{};
+  const T* const bias_at = a.bias;
+  const Vec<T> bias = Weights::bias_kept ? Sums::spread_bias(bias_at) : Vec<T>{};
   Vec<T> k[K * K];
   keep_weights<T, K>(a.weights + from.weights, k);
   const auto weight = [&](int t) { return k[t]; };
@@ -262,21 +266,20 @@ template <class T, int K, int S, bool Forward, int P, int H>
     const T* const corner = a.src + from.src + a.w.src_first + Sums::top(a, q_h) * src_pitch;
     T* const to = a.dst + line.dst + (q_h * Sums::phases + a.h.dst_first) * dst_pitch + a.w.dst_first;
     for (ct::index q = w_begin; q < w_end; q += lanes) {
-      const auto tile = [&](auto edge,
-                            const TileColumn<T, K, S, Forward, P>& column) __attribute__((always_inline)) {
+      TileColumn<T, K, S, Forward, P>& column = columns[q > w_begin];
+      const auto tile = [&](auto edge) __attribute__((always_inline)) {
         constexpr bool EdgeColumn = decltype(edge)::value;
-        const auto row = [&](int n) { return corner + q * Sums::step + n * src_pitch; };
+        const auto row = [&](int m) { return corner + q * Sums::step + m * src_pitch; };
         Sums sums;
-        sums.begin(Weights::bias_kept ? bias : Sums::spread_bias(number));
+        sums.begin(Weights::bias_kept ? bias : Sums::spread_bias(bias_at));
         sums.template add<EdgeColumn>(row, column, weight, nullptr);
         sums.template write<EdgeColumn, false>(to + q * Sums::phases, dst_pitch, column, streams, 0, 0);
       };
-      TileColumn<T, K, S, Forward, P>& column = columns[q > w_begin];
       if (q >= inner_begin && q + lanes <= inner_end) {
-        tile(No(), column);
+        tile(No());
       } else {
         if (q != column.q) set_column(column, a, q);
-        tile(Yes(), column);
+        tile(Yes());
       }
     }
   }
@@ -294,7 +297,7 @@ void depthwise_plane(const ct::DepthwiseRun<T>& a) {
   constexpr int lanes = Simd<T>::lanes, H = depthwise_rows(K, S, Forward);
   // The first column of tiles and another, for planes that have an edge on both sides in turn.
   TileColumn<T, K, S, Forward, P> columns[2];
-  for (auto& column : columns) column.q = a.w.begin - 1;
+  for (auto& column : columns) column.q = a.w.begin - 1;  // no tile's
   using Weights = PlaneWeights<K, S, Forward, H>;
   constexpr bool spreads = Weights::spread;
   constexpr int most_rows = 4;

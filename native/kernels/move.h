@@ -52,7 +52,7 @@ struct Strip {
   Vec<T> v[groups][side];
 
   template <class Row>
-  void load(const Row& row, int q) {
+  [[gnu::always_inline]] void load(const Row& row, int q) {
 #pragma GCC unroll 2
     for (int g = 0; g < groups; ++g)
 #pragma GCC unroll 4
@@ -60,7 +60,7 @@ struct Strip {
         v[g][k] = load_parts<T>([&](int n) { return row((g * kParts + n) * side + k) + q; });
   }
   template <class Set>
-  void store(const Set& set, int q) {
+  [[gnu::always_inline]] void store(const Set& set, int q) {
 #pragma GCC unroll 2
     for (int g = 0; g < groups; ++g) transpose_pieces<T>(v[g]);
 #pragma GCC unroll 4
@@ -181,10 +181,12 @@ template <class T, int Columns, bool Streaming>
 inline void transpose_blocks(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
                              ct::index dst_stride) {
   constexpr int lanes = Simd<T>::lanes;
-  const auto block = [&](ct::index r, ct::index c, bool hints) __attribute__((always_inline)) {
+  // Rows may lie pages apart, where the hardware sees no streams; short ones are one stream together.
+  const bool apart = src_stride > 4 * lanes;
+  const auto block = [&](ct::index r, ct::index c) __attribute__((always_inline)) {
     const Lines<const T, lanes> from(src + r * src_stride + c, src_stride);
     const Lines<T, Columns> to(dst + c * dst_stride + r, dst_stride);
-    if (hints)
+    if (apart)
 #pragma GCC unroll 16
       for (int n = 0; n < lanes; ++n) __builtin_prefetch(from(n) + 2 * lanes);
     const auto set = [&](int n, Vec<T> v) { Streaming ? stream<T>(to(n), v) : store<T>(to(n), v); };
@@ -200,17 +202,17 @@ inline void transpose_blocks(const T* src, ct::index src_stride, ct::index rows,
       at = at + step + side <= size ? at + step : size - side;
     }
   };
-  if (src_stride <= 4 * lanes) {  // short rows are one stream together
+  if (!apart || dst_stride >= src_stride) {
     each(columns, Columns, Columns,
-         [&](ct::index c) { each(rows, lanes, lanes, [&](ct::index r) { block(r, c, false); }); });
+         [&](ct::index c) { each(rows, lanes, lanes, [&](ct::index r) { block(r, c); }); });
   } else {
-    // Rows may lie pages apart, where the hardware sees no streams and all share the same few sets of the
-    // caches: a few at a time, and none of their lines twice, for blocks end where lines do.
+    // Rows of planes may share the same few sets of the caches: a few rows at a time, and all blocks but the
+    // first begin with a cache line of the first row, or they would share most lines with their neighbours.
+    // That costs another block, which few would not pay for.
     const auto begin = reinterpret_cast<std::uintptr_t>(src) / sizeof(T);
     const ct::index past = columns >= 4 * Columns ? ct::index(begin % Columns) : 0;
-    each(rows, lanes, lanes, [&](ct::index r) {
-      each(columns, Columns, Columns - past, [&](ct::index c) { block(r, c, true); });
-    });
+    each(rows, lanes, lanes,
+         [&](ct::index r) { each(columns, Columns, Columns - past, [&](ct::index c) { block(r, c); }); });
   }
 }
 

@@ -7,6 +7,8 @@
 #include <immintrin.h>  // what the vector extensions cannot say: masks, pieces
 #endif
 
+#include "../core.h"
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -306,7 +308,7 @@ struct Lines {
   ct::index stride;
 
   [[gnu::always_inline]] Lines(T* first, ct::index distance) : stride(distance) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int n = 0; n < (Count + 3) / 4; ++n) {
       every[n] = first + 4 * n * distance;
       asm("" : "+r"(every[n]));
