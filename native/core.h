@@ -274,6 +274,9 @@ template <class T>
 struct DepthwiseKernel {
   index kernel_size, stride;
   void (*last[2])(const DepthwiseRun<T>&);  // forward, adjoint
+  // The same for a square kernel, whose lines and rows are planes and whose weights are packed: by vectors of
+  // channels within a plane. Or null.
+  void (*last_block[2])(const DepthwiseRun<T>&);
   // Adjoint with shared rows, if h has the same size and stride, and how many lines share them; or null
   // and 1.
   int shared;

@@ -19,6 +19,7 @@ constexpr index kTaskLines = 32;           // neighbouring lines share source ro
 constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
 constexpr index kMostPlane = 32 << 10;     // bytes of a plane that goes around the caches as a whole
 constexpr index kFetchedPlane = 4 << 10;   // bytes of a source that is over before hardware sees a stream
+constexpr index kBlockRows = 4;            // of q, which blocks of all kernels divide
 constexpr index kBandRows = 24;  // of a plane, whole tiles, while as much of the next one is fetched
 
 template <class T>
@@ -36,9 +37,8 @@ class DepthwiseMethod final : public Method<T> {
     std::vector<DepthwiseRow> rows;
     DepthwiseRun<T> run;
     void (*kernel)(const DepthwiseRun<T>&);
-    // What tasks share out: lines, or those of some planes that share their rows, or the rows of one plane,
-    // or the blocks of one line of channels. A plane's rows of a tile that two tasks meet in are computed by
-    // both, and are the same.
+    // What tasks share out: lines, or those of some planes that share their rows, or the rows of some planes,
+    // or the blocks of one line of channels.
     enum { kLines, kShared, kRows, kBlocks } parts;
     // Planes, and those whose lines take turns: a large source passes the caches once for all of them.
     index depth, turns;
@@ -62,6 +62,8 @@ class DepthwiseMethod final : public Method<T> {
     return -floor_div(-axis.lo, axis.s) * axis.s - axis.lo;
   }
   DepthwiseAxis rows(const Call<T>& call) const;
+  void pack(const T* kernel);
+  bool takes_planes() const { return square_ || packed_; }
   // Where the weights of a plane of a group begin: a kernel has its outputs apart and its inputs side by
   // side.
   index weights_of(index group, index plane) const {
@@ -77,13 +79,15 @@ class DepthwiseMethod final : public Method<T> {
   const Path& path_;
   const KernelTable<T>& table_;
   void (*kernel_)(const DepthwiseRun<T>&);
-  const DepthwiseKernel<T>* square_ = nullptr;  // whose kernels take planes, not lines
+  const DepthwiseKernel<T>* square_ = nullptr;  // whose kernels take planes, not lines: channels first
   int shared_ = 1;                              // lines of an adjoint that a source row is read for
   std::vector<AxisClass> classes_[kAxes];
   std::vector<DepthwiseTap> taps_;  // along w, by phase
   std::vector<index> phase_taps_;
   index planes_;  // of the side of a group that has several
   Buffer<T> weights_, no_bias_;
+  index packed_ = 0;  // elements of a plane of weights in vectors, for kernels of planes, channels last
+  Buffer<T> vectors_;
   mutable std::once_flag other_once_;
   mutable std::unique_ptr<Method<T>> other_;
 };
@@ -96,7 +100,8 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
       kernel_(table_.depthwise_any),
       planes_(shape.src_channels() * shape.dst_channels()),
       weights_(shape.taps() * shape.groups * planes_),
-      no_bias_(shape.groups * shape.dst_channels()) {
+      no_bias_(shape.groups * shape.dst_channels()),
+      vectors_(0) {
   const bool forward = shape.kind == Kind::forward;
   for (int a = 0; a < kAxes; ++a) classes_[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
   for (const AxisClass& c : classes_[2]) {
@@ -120,7 +125,26 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
       shared_ = square->shared;
       kernel_ = square->last_shared;
     }
+    if (square && square->last_block[kind] && shape.groups >= table_.lanes) {
+      kernel_ = square->last_block[kind];
+      pack(kernel);
+    }
   }
+}
+
+// Plane by plane, the taps of every vector of channels side by side. The last vector ends at the last
+// channel.
+template <class T>
+void DepthwiseMethod<T>::pack(const T* kernel) {
+  const index lanes = table_.lanes, taps = shape_.k[1] * shape_.k[2], count = ceil_div(shape_.groups, lanes);
+  packed_ = count * taps * lanes;
+  vectors_ = Buffer<T>(shape_.k[0] * packed_);
+  T* to = vectors_.data();
+  for (index d = 0; d < shape_.k[0]; ++d)
+    for (index v = 0; v < count; ++v)
+      for (index t = 0; t < taps; ++t, to += lanes)
+        std::copy_n(kernel + (d * taps + t) * shape_.groups + std::min(v * lanes, shape_.groups - lanes),
+                    lanes, to);
 }
 
 // The source positions of one destination along one axis, with their taps.
@@ -139,19 +163,19 @@ template <class T>
 void DepthwiseMethod<T>::add_lines(const Call<T>& call, Schedule& plan) const {
   const index per_row = shape_.k[2] * (shape_.channels_first ? 1 : shape_.groups);
   const index plane = weights_of(0, 1) - weights_of(0, 0);
-  plan.lines.reserve(std::size_t(call.dst.size[0] * (call.dst.size[1] + shared_ - 1)));
-  if (square_) {
+  if (takes_planes()) {
+    const index weights = packed_ ? packed_ : shape_.k[1] * per_row;  // of a plane
     for (index d = 0; d < call.dst.size[0]; ++d) {
       const index first = index(plan.rows.size());
       for (index p = 0; p < shape_.src_channels(); ++p)
         each_source(shape_.kind, call.axes[0], classes_[0], d, [&](index sd, index kd) {
-          plan.rows.push_back(
-              {p * call.src.stride_c + sd * call.src.stride[0], p * plane + kd * shape_.k[1] * per_row, 0});
+          plan.rows.push_back({p * call.src.stride_c + sd * call.src.stride[0], p * plane + kd * weights, 0});
         });
       plan.lines.push_back({d * call.dst.stride[0], first, index(plan.rows.size()) - first, 0});
     }
     return;
   }
+  plan.lines.reserve(std::size_t(call.dst.size[0] * (call.dst.size[1] + shared_ - 1)));
   const auto add_line = [&](index d, index h) {
     const index first = index(plan.rows.size());
     for (index p = 0; p < shape_.src_channels(); ++p)
@@ -240,15 +264,18 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
 
   s.parts = Schedule::kLines;
-  if (s.lines.size() == 1 && square_) s.parts = Schedule::kRows;
-  if (s.lines.size() == 1 && !shape_.channels_first) s.parts = Schedule::kBlocks;
+  if (packed_ || (s.lines.size() == 1 && square_))
+    s.parts = Schedule::kRows;
+  else if (s.lines.size() == 1 && !shape_.channels_first)
+    s.parts = Schedule::kBlocks;
   index lines = index(s.lines.size());
   if (shared_ > 1) {
     s.parts = Schedule::kShared;
     s.block_width = std::max<index>(s.run.w.end - s.run.w.begin, 1);  // no two tiles may add the same
     lines = ceil_div(s.depth, s.turns) * call.dst.size[1];
   }
-  if (s.parts == Schedule::kRows) lines = s.run.h.end - s.run.h.begin;
+  const index rows = s.run.h.end - s.run.h.begin;
+  if (s.parts == Schedule::kRows) lines = ceil_div(s.depth, s.turns) * rows;
   if (s.parts == Schedule::kBlocks) lines = ceil_div(s.run.w.end - s.run.w.begin, s.block_width);
   const index threads = thread_count(call.threads);
   const View<T>& dst = call.dst;
@@ -265,9 +292,13 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   if (ceil_div(s.planes, s.plane_chunk) < 4 * threads) s.plane_chunk = 1;
   // The first and the last lines of a task read rows that others read as well.
   const index least = std::max<index>(ceil_div(worth, line_elements), 4 * (shared_ - 1));
-  const index most = shared_ > 1 ? call.dst.size[1] : lines;
-  const index some = shape_.channels_first ? lines : shared_ > 1 ? kTaskLines : kTaskLines * s.turns;
+  const index most = shared_ > 1 ? call.dst.size[1] : s.parts == Schedule::kRows ? rows : lines;
+  const index some = shape_.channels_first         ? lines
+                     : s.parts == Schedule::kLines ? kTaskLines * s.turns
+                                                   : kTaskLines;
   s.line_chunk = std::min(most, std::max(std::clamp<index>(ceil_div(lines, wanted), 1, some), least));
+  if (packed_ && s.line_chunk < rows)
+    s.line_chunk = std::max(s.line_chunk / kBlockRows * kBlockRows, kBlockRows);
   s.line_chunks = lines / most * ceil_div(most, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
 
@@ -283,19 +314,21 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
 // The lines or rows of a task.
 template <class T>
 DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index part) const {
-  const index first = part * plan.line_chunk;
   DepthwiseRun<T> run = plan.run;
   run.lines = plan.lines.data();
   run.line_count = 1;
-  const auto take = [&](DepthwiseAxis& axis, index unit) {
-    axis.begin += first * unit;
+  const auto take = [&](DepthwiseAxis& axis, index chunk, index unit) {
+    axis.begin += chunk * plan.line_chunk * unit;
     axis.end = std::min(axis.begin + plan.line_chunk * unit, axis.end);
     axis.inner_end = std::min(axis.inner_end, axis.end);
   };
   if (plan.parts == Schedule::kRows) {
-    take(run.h, 1);
+    const index parts = ceil_div(run.h.end - run.h.begin, plan.line_chunk), plane = part / parts * plan.turns;
+    run.lines += plane;
+    run.line_count = std::min(plan.turns, plan.depth - plane);
+    take(run.h, part % parts, 1);
   } else if (plan.parts == Schedule::kBlocks) {
-    take(run.w, plan.block_width);
+    take(run.w, part, plan.block_width);
   } else if (plan.parts == Schedule::kShared) {
     const index height = run.h.dst_size, parts = ceil_div(height, plan.line_chunk);
     const index plane = part / parts * plan.turns, planes = std::min(plan.turns, plan.depth - plane);
@@ -304,8 +337,8 @@ DepthwiseRun<T> DepthwiseMethod<T>::cut(const Schedule& plan, index part) const 
     run.lines += plane * (height + shared_ - 1) + run.line_begin * planes;
     run.line_count = (run.line_end - run.line_begin + shared_ - 1) * planes;
   } else {
-    run.lines += first;
-    run.line_count = std::min(plan.line_chunk, index(plan.lines.size()) - first);
+    run.lines += part * plan.line_chunk;
+    run.line_count = std::min(plan.line_chunk, index(plan.lines.size()) - part * plan.line_chunk);
   }
   return run;
 }
@@ -316,8 +349,9 @@ void DepthwiseMethod<T>::run_images(const Schedule& plan, const Call<T>& call, i
   DepthwiseRun<T> run = cut(plan, task % plan.line_chunks);
   run.src = call.src.data + image * call.src.stride_n;
   run.dst = call.dst.data + image * call.dst.stride_n;
-  run.weights = weights_.data();
+  run.weights = packed_ ? vectors_.data() : weights_.data();
   run.bias = call.bias ? call.bias : no_bias_.data();
+  if (packed_) return plan.kernel(run);
   const index begin = run.w.begin, end = run.w.end;
   for (index c = 0; c < run.channels; c += plan.block_channels) {
     run.channel_begin = c;

@@ -4,6 +4,7 @@
 #include "../core.h"
 #include "channel.h"
 #include "depthwise.h"
+#include "depthwise_block.h"
 #include "depthwise_first.h"
 #include "depthwise_plane.h"
 #include "depthwise_plane_gradient.h"
@@ -116,8 +117,11 @@ void add_dot_gradients(KernelTable<T>& t) {
 
 template <class T, int K, int S>
 DepthwiseKernel<T> depthwise() {
-  DepthwiseKernel<T> out = {K,  S, {depthwise_forward<T, K, S>, depthwise_adjoint<T, K, S, 1>}, 1, nullptr,
-                            {}, {}};
+  DepthwiseKernel<T> out = {
+      K, S, {depthwise_forward<T, K, S>, depthwise_adjoint<T, K, S, 1>}, {}, 1, nullptr, {}, {}};
+  // Half the registers do not hold enough lines and positions with their phases.
+  if constexpr (S == 1 || (S == 2 && kRegisters == 32)) out.last_block[0] = depthwise_block<T, K, S, true>;
+  if constexpr (S == 1) out.last_block[1] = depthwise_block<T, K, S, false>;
   // Without a stride a row is no larger than the sums that it would be added to.
   if constexpr (S > 1 && K > S) {
     out.shared = (K + S - 1) / S;

@@ -300,6 +300,8 @@ def test_many_small_planes_are_those_of_each_image(path, kernel, stride, channel
 @pytest.mark.parametrize(
     ("kernel", "strides", "sizes"),
     [
+        ((3, 3), 1, (83, 41)),
+        ((7, 7), 1, (43, 41)),
         ((2, 2), 2, (43, 41)),
         ((3, 3), 2, (43, 41)),
         ((4, 4), 2, (43, 41)),
@@ -308,20 +310,25 @@ def test_many_small_planes_are_those_of_each_image(path, kernel, stride, channel
         ((4, 4), 2, (1, 300)),
         ((4, 4, 4), 2, (7, 11, 13)),
         ((3, 4, 4), (1, 2, 2), (9, 11, 13)),
+        ((3, 3, 3), 1, (9, 41, 13)),
     ],
 )
 def test_rows_of_several_lines_and_tasks(path, kernel, strides, sizes, layout):
-    """Adjoints whose lines share their rows, and those that tasks part take them from both sides."""
+    """Lines that share their rows with neighbours, some of which another task computes."""
     for number, padding in enumerate(PADDINGS):
         channels, dtype = (48, 144)[number % 2], ("float32", "float64")[number // 2]
         x, w, _, options = arrays(kernel, strides, 1, padding, layout, channels, dtype, sizes)
-        y = reference.conv_transpose(x, w, **options)
-        want = reference.conv(y, w, sizes, **options)
+        y = reference.conv_transpose(x, w, **options).astype(dtype)
+        back = reference.conv(y, w, sizes, **options)
         for threads in (1, 2, 5):
-            out, marks = marked(want.shape, dtype)
-            convtranspose.conv(y.astype(dtype), w, out=out, threads=threads, **options)
-            np.testing.assert_array_equal(out, want, err_msg=padding)
-            assert all((mark == 7.25).all() for mark in marks)
+            for transform, source, want in (
+                (convtranspose.conv_transpose, x, y),
+                (convtranspose.conv, y, back),
+            ):
+                out, marks = marked(want.shape, dtype)
+                transform(source, w, out=out, threads=threads, **options)
+                np.testing.assert_array_equal(out, want, err_msg=padding)
+                assert all((mark == 7.25).all() for mark in marks)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])

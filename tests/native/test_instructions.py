@@ -13,6 +13,7 @@ SOURCE = """
 #include "core.h"
 #include "kernels/channel.h"
 #include "kernels/depthwise.h"
+#include "kernels/depthwise_block.h"
 #include "kernels/depthwise_plane.h"
 #include "kernels/depthwise_plane_gradient.h"
 #include "kernels/dot_gradient.h"
@@ -31,6 +32,8 @@ extern void* const kernels[] = {
     (void*)&depthwise_forward<float, 3, 1>, (void*)&depthwise_forward<float, 4, 2>,
     (void*)&depthwise_adjoint<float, 3, 1, 1>, (void*)&depthwise_adjoint<float, 4, 2, 2>,
     (void*)&depthwise_adjoint<float, 5, 2, 3>, (void*)&depthwise_adjoint<float, 8, 4, 2>,
+    (void*)&depthwise_block<float, 3, 1, true>, (void*)&depthwise_block<float, 7, 1, true>,
+    (void*)&depthwise_block<float, 4, 2, true>, (void*)&depthwise_block<double, 5, 1, false>,
     (void*)&depthwise_plane_gradient<float, 3, 1>,
 #ifdef __AVX512F__  // with half of the registers, edges keep their masks in memory
     (void*)&depthwise_plane<float, 3, 1, true>, (void*)&depthwise_plane<float, 4, 2, true>,
