@@ -176,6 +176,10 @@ struct RowTile {
   bool streams = false;      // whole vectors, aligned, around the caches
   const T* ahead = nullptr;  // as many vectors as this tile has, per channel, that will be wanted soon
   index ahead_stride = 0;
+  // Rows by twos are the phases of a line of destinations, or of none. Where the tile's positions lie in it,
+  // and which of its elements, counted from there, are to be stored.
+  T* const* lines = nullptr;
+  index at = 0, begin = 0, end = 0;
 };
 
 // One tap of one axis: which slice of the kernel, and where it reads relative to q.
@@ -448,6 +452,7 @@ struct KernelTable {
   int max_rows;               // of the row method
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
+  void (*row_pairs[kMaxRows / 2][kMaxRowVectors])(const RowTile<T>&);
   void (*sum_rows)(const SumTile<T>&);
   DepthwiseKernel<T> depthwise[kDepthwiseKernels];
   void (*depthwise_any)(const DepthwiseRun<T>&);

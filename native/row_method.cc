@@ -124,6 +124,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
     index pitch, runs, positions;
     T* dst;
     index dst_pitch;
+    index q[kAxes];  // the first position
   };
   Schedule schedule(const Call<T>& call) const;
   void add_unit(const std::vector<std::pair<index, index>>& pairs, index channel, index channels);
@@ -145,6 +146,8 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   void transform_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to, T* zeros) const;
   void compute_unit(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
                     const std::vector<index>& offsets, const Rows& rows, RowTile<T> tile) const;
+  void compute_lines(const Schedule& plan, const Call<T>& call, const RowTileRows& part, const Unit& unit,
+                     const Rows& rows, index run, RowTile<T> tile) const;
   void restore_lines(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
                      T* buffer) const;
   void store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
@@ -155,6 +158,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   const KernelTable<T>& table_;
   const WinogradForm& form_;  // along h; the plain one leaves the taps as they are
   bool forward_;
+  bool joins_;  // both phases along w are sums over the same samples: kernels can interleave them
   index src_step_[kAxes], dst_step_[kAxes];  // the stride belongs to one of them
   std::vector<AxisClass> classes_[kAxes];
   std::vector<index> phases_[kAxes];  // of the source, those that taps read
@@ -174,6 +178,8 @@ RowMethod<T>::RowMethod(const Shape& shape, const T* kernel, const Path& path)
       table_(kernels<T>(path)),
       form_(row_form(shape)),
       forward_(shape.kind == Kind::forward),
+      joins_(forward_ && !filtered() && shape.channels_first && shape.s[2] == 2 && shape.d[2] == 1 &&
+             shape.k[2] % 2 == 0),
       buffer_(shape.channels_first && shape.dst_channels() >= 32 ? kManyChannels : kFewChannels),
       weights_(0) {
   for (int a = 0; a < kAxes; ++a) {
@@ -222,10 +228,11 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
   unit.pairs = pairs;
   unit.channel_begin = channel;
   unit.channels = channels;
+  const index together = joins_ ? dst_step_[2] : 1;
   // Rows by their taps: residues of an axis with the same shifts belong together.
   std::map<std::vector<index>, std::vector<Row>> by_taps;
   for (const auto& [d, h] : pairs)
-    for (index w = 0; w < dst_step_[2]; ++w) {
+    for (index w = 0; w < dst_step_[2]; w += together) {
       const index residue[kAxes] = {d, h, w};
       std::vector<index> key;
       for (int a = 0; a < kAxes; ++a) {
@@ -233,11 +240,12 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
         for (const AxisTap& tap : classes_[a][std::size_t(residue[a])].taps) key.push_back(tap.shift);
         key.push_back(-1);
       }
-      for (index c = 0; c < channels; ++c) by_taps[key].push_back({{d, h, w}, channel + c});
+      for (index c = 0; c < channels; ++c)
+        for (index r = w; r < w + together; ++r) by_taps[key].push_back({{d, h, r}, channel + c});
     }
   for (const auto& [key, rows] : by_taps) {
     const index count = index(rows.size());
-    const index size = tile_size(count, table_.max_rows);
+    const index size = together * tile_size(count / together, table_.max_rows / together);
     const auto& cd = classes_[0][std::size_t(rows[0].residue[0])].taps;
     const auto lines = line_taps(classes_[1][std::size_t(rows[0].residue[1])], 0);
     const auto& cw = classes_[2][std::size_t(rows[0].residue[2])].taps;
@@ -384,10 +392,12 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   const index run = s.block[2] * dst_step_[2] * (call.dst.stride_c == 1 ? call.dst.c : 1);
   const bool planar = call.dst.stride[2] == 1;
   s.passes = !(planar && s.streams) && run * index(sizeof(T)) >= kLeastRun && outgrows_caches(call.dst);
-  // A line of one phase needs no buffer. Its last vector is stored in part, which short lines do not pay for.
+  // A line of one phase needs no buffer, nor one of two that kernels join. Its last vector is stored in part,
+  // which short lines do not pay for.
   const index vectors = ceil_div(s.block[2], lanes) * lanes;
-  s.in_place = !filtered() && dst_step_[0] * dst_step_[1] * dst_step_[2] == 1 && call.dst.stride[2] == 1 &&
-               4 * vectors <= 5 * (s.block[2] + reach_[2]);
+  const bool single = dst_step_[0] * dst_step_[1] * dst_step_[2] == 1;
+  s.in_place = !filtered() && (single || joins_) && call.dst.stride[2] == 1 &&
+               (single ? 4 * vectors <= 5 * (s.block[2] + reach_[2]) : 8 * vectors <= 9 * s.block[2]);
   measure();
   // The last vector of a plane may begin at its last position.
   const index window = ceil_div(planes * s.plane + lanes, lanes) * lanes;
@@ -594,6 +604,10 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
     const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
     for (index n = 0; n < rows.runs; ++n) {
       tile.weights = weights + n * next;
+      if (plan.in_place && joins_) {
+        compute_lines(plan, call, part, unit, rows, n, tile);
+        continue;
+      }
       for (index v = 0; v < vectors; v += size) {
         const index some = std::min(size, vectors - v), left = rows.positions - v * lanes;
         tile.src = rows.src + n * rows.pitch + v * lanes;
@@ -606,6 +620,34 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
         table_.row[part.count - 1][some - 1](tile);
       }
     }
+  }
+}
+
+// The rows of a tile along a run of positions, which are lines of destinations.
+template <class T>
+void RowMethod<T>::compute_lines(const Schedule& plan, const Call<T>& call, const RowTileRows& part,
+                                 const Unit& unit, const Rows& rows, index run, RowTile<T> tile) const {
+  const View<T>& out = call.dst;
+  const index lanes = table_.lanes, vectors = ceil_div(rows.positions, lanes), pairs = part.count / 2;
+  T* lines[KernelTable<T>::kMaxRows / 2];
+  for (index n = 0; n < pairs; ++n) {
+    const Row& row = unit.rows[std::size_t(part.first + 2 * n)];
+    const index d = dst_step_[0] * rows.q[0] + row.residue[0] - first_destination(0, call);
+    const index h = dst_step_[1] * (rows.q[1] + run) + row.residue[1] - first_destination(1, call);
+    const bool exists = d >= 0 && d < out.size[0] && h >= 0 && h < out.size[1];
+    lines[n] =
+        exists ? rows.dst + row.channel * out.stride_c + d * out.stride[0] + h * out.stride[1] : nullptr;
+  }
+  tile.lines = lines;
+  const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
+  for (index v = 0; v < vectors; v += size) {
+    const index some = std::min(size, vectors - v);
+    tile.src = rows.src + run * rows.pitch + v * lanes;
+    tile.at = 2 * (rows.q[2] + v * lanes) - first_destination(2, call);
+    tile.begin = std::max<index>(-tile.at, 0);
+    tile.end = std::min({2 * some * lanes, 2 * (rows.positions - v * lanes), out.size[2] - tile.at});
+    tile.streams = plan.streams && tile.begin == 0 && tile.end == 2 * some * lanes && tile.at % lanes == 0;
+    table_.row_pairs[pairs - 1][some - 1](tile);
   }
 }
 
@@ -677,8 +719,11 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
         const index end = std::min(begin + chunk, run);
         for (index u = unit_begin; u < unit_end; ++u) {
           const Unit& unit = units_[std::size_t(u)];
-          Rows rows = {first + begin, pitch, 1, end - begin, buffer, 0};
-          if (plan.in_place) {
+          Rows rows = {first + begin, pitch, 1, end - begin, buffer, 0, {q_d, q[1] + n, q[2] + begin}};
+          if (plan.in_place && joins_) {
+            rows.runs = std::min(most, lines - n);
+            rows.dst = dst;
+          } else if (plan.in_place) {
             rows.runs = std::min(most, lines - n);
             rows.dst = line + unit.channel_begin * tile.dst_stride + begin;
             rows.dst_pitch = call.dst.stride[1];

@@ -37,6 +37,7 @@ constexpr int kRows = kRegisters == 32 ? 8 : 4;
 template <class T, int M, int V>
 void add_row_kernels(KernelTable<T>& t) {
   t.row[M - 1][V - 1] = row_kernel<T, M, V>;
+  if constexpr (M % 2 == 0) t.row_pairs[M / 2 - 1][V - 1] = row_pairs_kernel<T, M, V>;
   if constexpr (V > 1) add_row_kernels<T, M, V - 1>(t);
 }
 

@@ -14,9 +14,8 @@ constexpr int row_vectors(int m) {
 }
 
 template <class T, int M, int V>
-void row_kernel(const ct::RowTile<T>& a) {
+[[gnu::always_inline]] inline void row_sums(const ct::RowTile<T>& a, Vec<T> (&acc)[M][V]) {
   constexpr int lanes = Simd<T>::lanes;
-  Vec<T> acc[M][V];
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
@@ -54,6 +53,13 @@ void row_kernel(const ct::RowTile<T>& a) {
       }
     }
   }
+}
+
+template <class T, int M, int V>
+void row_kernel(const ct::RowTile<T>& a) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> acc[M][V];
+  row_sums<T, M, V>(a, acc);
   T* dst = a.dst;
   if (a.streams) {
 #pragma GCC unroll 8
@@ -68,6 +74,35 @@ void row_kernel(const ct::RowTile<T>& a) {
 #pragma GCC unroll 8
     for (int v = 0; v < V - 1; ++v) store(dst + v * lanes, acc[m][v]);
     store(dst + (V - 1) * lanes, acc[m][V - 1], rest);
+  }
+}
+
+// Two rows each are the phases of a line, which leaves interleaved.
+template <class T, int M, int V>
+void row_pairs_kernel(const ct::RowTile<T>& a) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> acc[M][V];
+  row_sums<T, M, V>(a, acc);
+  const bool whole = a.begin == 0 && a.end == 2 * V * lanes;
+#pragma GCC unroll 8
+  for (int m = 0; m < M; m += 2) {
+    if (!a.lines[m / 2]) continue;
+    T* dst = a.lines[m / 2] + a.at;
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v, dst += 2 * lanes) {
+      const Vec<T> low = zip_low<T>(acc[m][v], acc[m + 1][v]), high = zip_high<T>(acc[m][v], acc[m + 1][v]);
+      if (a.streams) {
+        stream(dst, low);
+        stream(dst + lanes, high);
+      } else if (whole) {
+        store(dst, low);
+        store(dst + lanes, high);
+      } else {
+        const ct::index before = 2 * v * lanes;
+        store(dst, low, Part<T>(a.begin - before, a.end - before));
+        store(dst + lanes, high, Part<T>(a.begin - before - lanes, a.end - before - lanes));
+      }
+    }
   }
 }
 

@@ -29,6 +29,7 @@ extern void* const kernels[] = {
     (void*)&group_gradient_kernel<float, 4, group_taps(4)>,
     (void*)&group_kernel<float, group_positions()>, (void*)&group_kernel<double, group_positions()>,
     (void*)&row_kernel<float, ROWS, row_vectors(ROWS)>,
+    (void*)&row_pairs_kernel<float, ROWS, row_vectors(ROWS)>,
     (void*)&depthwise_forward<float, 3, 1>, (void*)&depthwise_forward<float, 4, 2>,
     (void*)&depthwise_adjoint<float, 3, 1, 1>, (void*)&depthwise_adjoint<float, 4, 2, 2>,
     (void*)&depthwise_adjoint<float, 5, 2, 3>, (void*)&depthwise_adjoint<float, 8, 4, 2>,

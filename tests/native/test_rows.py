@@ -1,4 +1,4 @@
-"""The row method's adjoints: phases of the source as planes of their own, on every path."""
+"""The row method: adjoints, whose phases are planes of their own, and rows that are written in place."""
 
 import numpy as np
 import pytest
@@ -121,3 +121,39 @@ def test_results_of_unit_stride_are_written_in_place(path, width, padding):
     assert "row method" in plan.explain(x.shape)
     want = reference.conv_transpose(x, w, 1, padding, data_format="channels_first") + b.reshape(-1, 1, 1)
     check_on_threads(plan, x, want.astype("float32"))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "wide", "odd"])
+@pytest.mark.parametrize(
+    ("kernel", "strides", "sizes"),
+    [
+        ((2,), 2, (300,)),
+        ((4,), 2, (63,)),
+        ((2, 2), 2, (13, 150)),
+        ((4, 4), 2, (9, 64)),
+        ((3, 2), (1, 2), (11, 33)),
+        ((2, 2, 2), 2, (3, 5, 48)),
+        ((4, 1, 4), (2, 1, 2), (3, 4, 31)),
+    ],
+)
+def test_phases_that_share_their_samples_are_joined_in_place(path, kernel, strides, sizes, padding):
+    """Lines of two phases, cut anywhere, of planes that crops leave out and of an odd number of channels."""
+    rng = np.random.default_rng(len(sizes))
+    rank = len(sizes)
+    padding = {"wide": ((-3, -2),) * rank, "odd": ((1, 2),) * rank}.get(padding, padding)
+    options = {"strides": strides, "padding": padding, "data_format": "channels_first"}
+    for inputs, outputs, dtype in ((6, 5, "float32"), (3, 3, "float64")):
+        x = rng.integers(-3, 4, (2, inputs, *sizes)).astype(dtype)
+        w = rng.integers(-3, 4, (*kernel, outputs, inputs)).astype(dtype)
+        b = rng.integers(-3, 4, outputs).astype(dtype)
+        plan = convtranspose.plan(w, bias=b, algorithm="direct", **options)
+        # Where vectors of doubles are short, they may be full of phases.
+        assert dtype == "float64" or "row method" in plan.explain(x.shape)
+        want = reference.conv_transpose(x, w, **options) + b.reshape(-1, *[1] * rank)
+        check_on_threads(plan, x, want.astype(dtype))
+        memory = np.full(want.size + 128, 7.25, dtype)
+        out = memory[64:-64].reshape(want.shape)
+        plan(x, out=out, threads=2)
+        np.testing.assert_array_equal(out, want)
+        assert (memory[:64] == 7.25).all()
+        assert (memory[-64:] == 7.25).all()
