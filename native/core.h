@@ -176,8 +176,8 @@ struct RowTile {
   bool streams = false;      // whole vectors, aligned, around the caches
   const T* ahead = nullptr;  // as many vectors as this tile has, per channel, that will be wanted soon
   index ahead_stride = 0;
-  // Rows by twos are the phases of a line of destinations, or of none. Where the tile's positions lie in it,
-  // and which of its elements, counted from there, are to be stored.
+  // Or rows 2m and 2m + 1, interleaved, go to lines[m] from `at` on, if there is such a line: only elements
+  // [begin, end), counted from there, with begin <= end.
   T* const* lines = nullptr;
   index at = 0, begin = 0, end = 0;
 };
@@ -273,7 +273,7 @@ struct DepthwisePlane {
   DepthwiseAxis w, h;
 };
 
-// Kernels made for one size and stride: channels last along w, planes along h and w.
+// Kernels made for one size and stride: of lines along w, or of planes along h and w.
 template <class T>
 struct DepthwiseKernel {
   index kernel_size, stride;
@@ -281,6 +281,7 @@ struct DepthwiseKernel {
   // The same for a square kernel, whose lines and rows are planes and whose weights are packed: by vectors of
   // channels within a plane. Or null.
   void (*last_block[2])(const DepthwiseRun<T>&);
+  index block_rows;  // of q, that these take at once
   // Adjoint with shared rows, if h has the same size and stride, and how many lines share them; or null
   // and 1.
   int shared;
@@ -452,6 +453,7 @@ struct KernelTable {
   int max_rows;               // of the row method
   int row_vectors[kMaxRows];  // vectors of the largest tile with m rows
   void (*row[kMaxRows][kMaxRowVectors])(const RowTile<T>&);
+  // Rows by twos, which leave interleaved: for tiles with lines.
   void (*row_pairs[kMaxRows / 2][kMaxRowVectors])(const RowTile<T>&);
   void (*sum_rows)(const SumTile<T>&);
   DepthwiseKernel<T> depthwise[kDepthwiseKernels];

@@ -1,7 +1,7 @@
 // The depthwise method: one channel per group, or on one side a few, which planes can have. Hardly any
 // arithmetic follows a load here, so sources are read where they lie, without a copy: along the channels if
-// they come last, along the rows of a plane if they come first. What lies beyond a border is left out, source
-// rows here and columns by the kernels.
+// they come last, along the rows of a plane if they come first. What lies beyond a border is left out, by
+// the kernels of planes; of lines, source rows here and columns by the kernels.
 #include <algorithm>
 #include <mutex>
 
@@ -19,7 +19,6 @@ constexpr index kTaskLines = 32;           // neighbouring lines share source ro
 constexpr index kTaskPlanes = 4;           // so do lines of neighbouring planes
 constexpr index kMostPlane = 32 << 10;     // bytes of a plane that goes around the caches as a whole
 constexpr index kFetchedPlane = 4 << 10;   // bytes of a source that is over before hardware sees a stream
-constexpr index kBlockRows = 4;            // of q, which blocks of all kernels divide
 constexpr index kBandRows = 24;  // of a plane, whole tiles, while as much of the next one is fetched
 
 template <class T>
@@ -86,7 +85,8 @@ class DepthwiseMethod final : public Method<T> {
   std::vector<index> phase_taps_;
   index planes_;  // of the side of a group that has several
   Buffer<T> weights_, no_bias_;
-  index packed_ = 0;  // elements of a plane of weights in vectors, for kernels of planes, channels last
+  index packed_ = 0;      // elements of a plane of weights in vectors, for kernels of planes, channels last
+  index block_rows_ = 1;  // of q, that those take at once
   Buffer<T> vectors_;
   mutable std::once_flag other_once_;
   mutable std::unique_ptr<Method<T>> other_;
@@ -121,13 +121,13 @@ DepthwiseMethod<T>::DepthwiseMethod(const Shape& shape, const T* kernel, const P
     const DepthwiseKernel<T>* known = line_kernel(table_, shape);
     if (known && shape.groups >= table_.lanes) kernel_ = known->last[kind];
     const DepthwiseKernel<T>* square = square_kernel(table_, shape);
-    if (square && !forward && square->shared > 1 && shape.groups % table_.lanes == 0) {
-      shared_ = square->shared;
-      kernel_ = square->last_shared;
-    }
     if (square && square->last_block[kind] && shape.groups >= table_.lanes) {
       kernel_ = square->last_block[kind];
+      block_rows_ = square->block_rows;
       pack(kernel);
+    } else if (square && !forward && square->shared > 1 && shape.groups % table_.lanes == 0) {
+      shared_ = square->shared;
+      kernel_ = square->last_shared;
     }
   }
 }
@@ -264,17 +264,17 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
   s.block_width = std::max<index>(kBlockBytes / per_q / 16, 1) * 16;
 
   s.parts = Schedule::kLines;
-  if (packed_ || (s.lines.size() == 1 && square_))
-    s.parts = Schedule::kRows;
-  else if (s.lines.size() == 1 && !shape_.channels_first)
+  const index rows = s.run.h.end - s.run.h.begin;
+  if (s.lines.size() == 1 && !shape_.channels_first && (!packed_ || rows == 1))
     s.parts = Schedule::kBlocks;
+  else if (packed_ || (s.lines.size() == 1 && square_))
+    s.parts = Schedule::kRows;
   index lines = index(s.lines.size());
   if (shared_ > 1) {
     s.parts = Schedule::kShared;
     s.block_width = std::max<index>(s.run.w.end - s.run.w.begin, 1);  // no two tiles may add the same
     lines = ceil_div(s.depth, s.turns) * call.dst.size[1];
   }
-  const index rows = s.run.h.end - s.run.h.begin;
   if (s.parts == Schedule::kRows) lines = ceil_div(s.depth, s.turns) * rows;
   if (s.parts == Schedule::kBlocks) lines = ceil_div(s.run.w.end - s.run.w.begin, s.block_width);
   const index threads = thread_count(call.threads);
@@ -297,8 +297,8 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
                      : s.parts == Schedule::kLines ? kTaskLines * s.turns
                                                    : kTaskLines;
   s.line_chunk = std::min(most, std::max(std::clamp<index>(ceil_div(lines, wanted), 1, some), least));
-  if (packed_ && s.line_chunk < rows)
-    s.line_chunk = std::max(s.line_chunk / kBlockRows * kBlockRows, kBlockRows);
+  if (s.parts == Schedule::kRows && packed_ && s.line_chunk < rows)
+    s.line_chunk = std::max(s.line_chunk / block_rows_, index(1)) * block_rows_;
   s.line_chunks = lines / most * ceil_div(most, s.line_chunk);
   s.tasks = ceil_div(s.planes, s.plane_chunk) * s.line_chunks;
 

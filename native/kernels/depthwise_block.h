@@ -11,7 +11,7 @@ namespace {
 template <int K, int S, bool Forward>
 struct Block {
   static_assert(Forward || S == 1);
-  static constexpr int window = (K + S - 1) / S, above = Forward ? window - 1 : 0;
+  static constexpr int window = (K + S - 1) / S, before = Forward ? window - 1 : 0;
   static constexpr int L = (kRegisters == 32 ? 4 : 2) / S, lines = L * S, rows = L + window - 1;
   static constexpr int positions() {
     int m = 4 / S;
@@ -20,7 +20,7 @@ struct Block {
   }
   static constexpr int M = positions(), columns = M + window - 1;
   // Whether rows share the weights that they load; with a stride few have the same ones.
-  static constexpr bool keeps_weights = S > 1 || lines* M + columns + K* K <= kRegisters;
+  static constexpr bool keeps_weights = K * K + columns + lines * M <= kRegisters || S > 1;
 
   // Row n is the `step(l, n)`th one that line l meets, where it has that many.
   static constexpr int step(int l, int n) { return Forward ? l / S + window - 1 - n : n - l; }
@@ -35,7 +35,7 @@ inline void block_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& pl
                        ct::index q) {
   using B = Block<K, S, Forward>;
   constexpr int lanes = Simd<T>::lanes;
-  const ct::index row = h + a.h.src_first - B::above, column = q + a.w.src_first - B::above;
+  const ct::index row = h + a.h.src_first - B::before, column = q + a.w.src_first - B::before;
   const ct::index line = h * S + a.h.dst_first, position = q * S + a.w.dst_first;
   const ct::index from = row * a.h.src_stride + column * a.w.src_stride;
   const ct::index to = plane.dst + line * a.h.dst_stride + position * a.w.dst_stride;
@@ -65,11 +65,11 @@ inline void block_tile(const ct::DepthwiseRun<T>& a, const ct::DepthwiseLine& pl
         if (EdgeRow && (row + n < 0 || row + n >= a.h.src_size)) continue;
         if (!B::keeps_weights) asm("" : "+r"(w));  // or rows would share more of them than registers can hold
         Vec<T> source[B::columns];
-        const Lines<const T, B::columns> columns(x + n * a.h.src_stride, a.w.src_stride);
+        const Lines<const T, B::columns> samples(x + n * a.h.src_stride, a.w.src_stride);
 #pragma GCC unroll 16
         for (int j = 0; j < B::columns; ++j) {
           const bool there = !EdgeColumn || (column + j >= 0 && column + j < a.w.src_size);
-          source[j] = there ? load(columns(j)) : Vec<T>{};
+          source[j] = there ? load(samples(j)) : Vec<T>{};
         }
 #pragma GCC unroll 8
         for (int l = 0; l < B::lines; ++l) {

@@ -308,6 +308,7 @@ def test_many_small_planes_are_those_of_each_image(path, kernel, stride, channel
         ((5, 5), 2, (42, 41)),
         ((8, 8), 4, (23, 31)),
         ((4, 4), 2, (1, 300)),
+        ((3, 3), 1, (1, 300)),
         ((4, 4, 4), 2, (7, 11, 13)),
         ((3, 4, 4), (1, 2, 2), (9, 11, 13)),
         ((3, 3, 3), 1, (9, 41, 13)),
@@ -342,9 +343,10 @@ def test_many_planes_meet_in_a_sum(path, layout):
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
-def test_a_large_result(path, layout):
+@pytest.mark.parametrize(("kernel", "strides", "sizes"), [((4, 4), 2, (113, 224)), ((3, 3), 1, (226, 448))])
+def test_a_large_result(path, layout, kernel, strides, sizes):
     """Several times the caches, lines whole: where the path can it stores around them."""
-    x, w, b, options = arrays((4, 4), 2, 1, "same", layout, 16, "float32", (113, 224))
+    x, w, b, options = arrays(kernel, strides, 1, "same", layout, 16, "float32", sizes)
     y = reference.conv_transpose(x, w, **options)
     y = y + (b if layout == "channels_last" else b.reshape(-1, 1, 1))
     plan = convtranspose.plan(w, bias=b, **options)

@@ -34,10 +34,11 @@ extern void* const kernels[] = {
     (void*)&depthwise_adjoint<float, 3, 1, 1>, (void*)&depthwise_adjoint<float, 4, 2, 2>,
     (void*)&depthwise_adjoint<float, 5, 2, 3>, (void*)&depthwise_adjoint<float, 8, 4, 2>,
     (void*)&depthwise_block<float, 3, 1, true>, (void*)&depthwise_block<float, 7, 1, true>,
-    (void*)&depthwise_block<float, 4, 2, true>, (void*)&depthwise_block<double, 5, 1, false>,
+    (void*)&depthwise_block<double, 5, 1, false>,
     (void*)&depthwise_plane_gradient<float, 3, 1>,
 #ifdef __AVX512F__  // with half of the registers, edges keep their masks in memory
     (void*)&depthwise_plane<float, 3, 1, true>, (void*)&depthwise_plane<float, 4, 2, true>,
+    (void*)&depthwise_block<float, 4, 2, true>,
 #endif
 };
 """
