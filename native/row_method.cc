@@ -4,7 +4,8 @@
 // A block of q-space is copied once into planar, zero-padded scratch memory (channel, d, h, w). There the
 // positions (h, w) of a plane form one run, halo columns included, and every tap is one constant offset.
 // Phases and channels that share their taps share the loads of a tile. The rows of all phases meet in a
-// small buffer and leave it interleaved.
+// small buffer and leave it interleaved, unless kernels write the destinations themselves: lines of one
+// phase, or of two that share their taps.
 //
 // The strides of an adjoint belong to the source. Its phases are split into planes of their own, and what is
 // left is an adjoint of unit stride over more planes: along an axis
@@ -117,8 +118,9 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
     index pitch, begin, end;
     index ahead;  // to a plane that will be wanted soon, or 0
   };
-  // Positions that tiles pass over: some runs of the scratch memory, one for each point of a form, and where
-  // the first one's results go.
+  // Positions that tiles pass over: runs of the scratch memory, lines or one for each point of a form, and
+  // where the first one's results go. Joined lines find their places by `q`, from the group's destinations
+  // on.
   struct Rows {
     const T* src;
     index pitch, runs, positions;
@@ -388,12 +390,13 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   while (blocks > 0 && blocks * s.unit_runs < wanted && s.block[2] > 8 * lanes && halve())
     blocks = count_tasks();
   s.tasks = blocks * s.unit_runs;
-  s.streams = worth_streaming(call.dst, shape_.dst_channels());
+  s.streams = worth_streaming(call.dst, joins_ ? lanes : shape_.dst_channels());
   const index run = s.block[2] * dst_step_[2] * (call.dst.stride_c == 1 ? call.dst.c : 1);
   const bool planar = call.dst.stride[2] == 1;
   s.passes = !(planar && s.streams) && run * index(sizeof(T)) >= kLeastRun && outgrows_caches(call.dst);
   // A line of one phase needs no buffer, nor one of two that kernels join. Its last vector is stored in part,
-  // which short lines do not pay for.
+  // which short lines do not pay for; a buffer would have computed what lies between the lines as well, and
+  // joined lines, which crops shift against the vectors, have parts at both ends.
   const index vectors = ceil_div(s.block[2], lanes) * lanes;
   const bool single = dst_step_[0] * dst_step_[1] * dst_step_[2] == 1;
   s.in_place = !filtered() && (single || joins_) && call.dst.stride[2] == 1 &&
@@ -600,7 +603,6 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
     tile.src_offset = offsets.data() + part.offsets;
     const T* const weights = weights_.data() + group * group_weights_ + part.weights;
     const index next = filtered() ? part.taps * tile.channels * part.count : 0;
-    T* const to = rows.dst + part.first * tile.dst_stride;
     const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
     for (index n = 0; n < rows.runs; ++n) {
       tile.weights = weights + n * next;
@@ -611,7 +613,7 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
       for (index v = 0; v < vectors; v += size) {
         const index some = std::min(size, vectors - v), left = rows.positions - v * lanes;
         tile.src = rows.src + n * rows.pitch + v * lanes;
-        tile.dst = to + n * rows.dst_pitch + v * lanes;
+        tile.dst = rows.dst + part.first * tile.dst_stride + n * rows.dst_pitch + v * lanes;
         if (plan.in_place) {
           tile.rest = left < some * lanes ? left % lanes : 0;
           tile.streams = plan.streams && tile.rest == 0 &&
@@ -628,10 +630,11 @@ template <class T>
 void RowMethod<T>::compute_lines(const Schedule& plan, const Call<T>& call, const RowTileRows& part,
                                  const Unit& unit, const Rows& rows, index run, RowTile<T> tile) const {
   const View<T>& out = call.dst;
-  const index lanes = table_.lanes, vectors = ceil_div(rows.positions, lanes), pairs = part.count / 2;
+  const index lanes = table_.lanes, vectors = ceil_div(rows.positions, lanes);
+  const index phases = dst_step_[2], pairs = part.count / phases;
   T* lines[KernelTable<T>::kMaxRows / 2];
   for (index n = 0; n < pairs; ++n) {
-    const Row& row = unit.rows[std::size_t(part.first + 2 * n)];
+    const Row& row = unit.rows[std::size_t(part.first + phases * n)];
     const index d = dst_step_[0] * rows.q[0] + row.residue[0] - first_destination(0, call);
     const index h = dst_step_[1] * (rows.q[1] + run) + row.residue[1] - first_destination(1, call);
     const bool exists = d >= 0 && d < out.size[0] && h >= 0 && h < out.size[1];
@@ -643,10 +646,12 @@ void RowMethod<T>::compute_lines(const Schedule& plan, const Call<T>& call, cons
   for (index v = 0; v < vectors; v += size) {
     const index some = std::min(size, vectors - v);
     tile.src = rows.src + run * rows.pitch + v * lanes;
-    tile.at = 2 * (rows.q[2] + v * lanes) - first_destination(2, call);
+    tile.at = phases * (rows.q[2] + v * lanes) - first_destination(2, call);
     tile.begin = std::max<index>(-tile.at, 0);
-    tile.end = std::min({2 * some * lanes, 2 * (rows.positions - v * lanes), out.size[2] - tile.at});
-    tile.streams = plan.streams && tile.begin == 0 && tile.end == 2 * some * lanes && tile.at % lanes == 0;
+    tile.end =
+        std::min({phases * some * lanes, phases * (rows.positions - v * lanes), out.size[2] - tile.at});
+    tile.streams =
+        plan.streams && tile.begin == 0 && tile.end == phases * some * lanes && tile.at % lanes == 0;
     table_.row_pairs[pairs - 1][some - 1](tile);
   }
 }
@@ -720,12 +725,9 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
         for (index u = unit_begin; u < unit_end; ++u) {
           const Unit& unit = units_[std::size_t(u)];
           Rows rows = {first + begin, pitch, 1, end - begin, buffer, 0, {q_d, q[1] + n, q[2] + begin}};
-          if (plan.in_place && joins_) {
+          if (plan.in_place) {
             rows.runs = std::min(most, lines - n);
-            rows.dst = dst;
-          } else if (plan.in_place) {
-            rows.runs = std::min(most, lines - n);
-            rows.dst = line + unit.channel_begin * tile.dst_stride + begin;
+            rows.dst = joins_ ? dst : line + unit.channel_begin * tile.dst_stride + begin;
             rows.dst_pitch = call.dst.stride[1];
           } else if (filtered()) {
             rows.pitch = plan.tiles * pitch;

@@ -584,7 +584,7 @@ def test_a_non_finite_input_stays_where_its_terms_are(path, channels):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("width", [3, 4])
+@pytest.mark.parametrize("width", [2, 3, 4])
 def test_large_aligned_results_are_those_of_any_place(path, layout, dtype, width):
     """Aligned results of megabytes go around the caches."""
     rng = np.random.default_rng(7)
@@ -592,7 +592,7 @@ def test_large_aligned_results_are_those_of_any_place(path, layout, dtype, width
     x = rng.integers(-3, 4, (1, 64, 64, 9) if layout == "channels_last" else (1, 9, 64, 64)).astype(dtype)
     w = rng.integers(-3, 4, (2, width, 128, 9)).astype(dtype)
     plan = convtranspose.plan(w, 2, "same", data_format=layout, algorithm="direct")
-    rows = layout == "channels_first" and width == 4  # short sums that share their taps
+    rows = layout == "channels_first" and width != 3  # short sums that share their taps
     assert ("row method" if rows else "channel method") in plan.explain(x.shape)
     out = plan(x)
     assert out.nbytes > 2**22
