@@ -149,7 +149,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   void compute_unit(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
                     const std::vector<index>& offsets, const Rows& rows, RowTile<T> tile) const;
   void compute_lines(const Schedule& plan, const Call<T>& call, const RowTileRows& part, const Unit& unit,
-                     const Rows& rows, index run, RowTile<T> tile) const;
+                     const Rows& rows, index size, RowTile<T>& tile) const;
   void restore_lines(const Schedule& plan, const Call<T>& call, const Unit& unit, index group,
                      T* buffer) const;
   void store_unit(const Schedule& plan, const Unit& unit, const Call<T>& call, T* dst, index q_d,
@@ -604,12 +604,12 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
     const T* const weights = weights_.data() + group * group_weights_ + part.weights;
     const index next = filtered() ? part.taps * tile.channels * part.count : 0;
     const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
-    for (index n = 0; n < rows.runs; ++n) {
-      tile.weights = weights + n * next;
-      if (plan.in_place && joins_) {
-        compute_lines(plan, call, part, unit, rows, n, tile);
-        continue;
-      }
+    tile.weights = weights;
+    if (plan.in_place && joins_) {
+      compute_lines(plan, call, part, unit, rows, size, tile);
+      continue;
+    }
+    for (index n = 0; n < rows.runs; ++n, tile.weights += next) {
       for (index v = 0; v < vectors; v += size) {
         const index some = std::min(size, vectors - v), left = rows.positions - v * lanes;
         tile.src = rows.src + n * rows.pitch + v * lanes;
@@ -625,34 +625,39 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
   }
 }
 
-// The rows of a tile along a run of positions, which are lines of destinations.
+// The rows of a tile along runs of positions, which are lines of destinations; `size` vectors at a time.
 template <class T>
 void RowMethod<T>::compute_lines(const Schedule& plan, const Call<T>& call, const RowTileRows& part,
-                                 const Unit& unit, const Rows& rows, index run, RowTile<T> tile) const {
+                                 const Unit& unit, const Rows& rows, index size, RowTile<T>& tile) const {
   const View<T>& out = call.dst;
   const index lanes = table_.lanes, vectors = ceil_div(rows.positions, lanes);
   const index phases = dst_step_[2], pairs = part.count / phases;
-  T* lines[KernelTable<T>::kMaxRows / 2];
+  T *first[KernelTable<T>::kMaxRows / 2], *lines[KernelTable<T>::kMaxRows / 2];
+  index height[KernelTable<T>::kMaxRows / 2];
   for (index n = 0; n < pairs; ++n) {
     const Row& row = unit.rows[std::size_t(part.first + phases * n)];
     const index d = dst_step_[0] * rows.q[0] + row.residue[0] - first_destination(0, call);
-    const index h = dst_step_[1] * (rows.q[1] + run) + row.residue[1] - first_destination(1, call);
-    const bool exists = d >= 0 && d < out.size[0] && h >= 0 && h < out.size[1];
-    lines[n] =
-        exists ? rows.dst + row.channel * out.stride_c + d * out.stride[0] + h * out.stride[1] : nullptr;
+    height[n] = dst_step_[1] * rows.q[1] + row.residue[1] - first_destination(1, call);
+    const bool exists = d >= 0 && d < out.size[0];
+    first[n] = exists ? rows.dst + row.channel * out.stride_c + d * out.stride[0] : nullptr;
   }
   tile.lines = lines;
-  const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
-  for (index v = 0; v < vectors; v += size) {
-    const index some = std::min(size, vectors - v);
-    tile.src = rows.src + run * rows.pitch + v * lanes;
-    tile.at = phases * (rows.q[2] + v * lanes) - first_destination(2, call);
-    tile.begin = std::max<index>(-tile.at, 0);
-    tile.end =
-        std::min({phases * some * lanes, phases * (rows.positions - v * lanes), out.size[2] - tile.at});
-    tile.streams =
-        plan.streams && tile.begin == 0 && tile.end == phases * some * lanes && tile.at % lanes == 0;
-    table_.row_pairs[pairs - 1][some - 1](tile);
+  for (index run = 0; run < rows.runs; ++run) {
+    for (index n = 0; n < pairs; ++n) {
+      const index h = height[n] + dst_step_[1] * run;
+      lines[n] = first[n] && h >= 0 && h < out.size[1] ? first[n] + h * out.stride[1] : nullptr;
+    }
+    for (index v = 0; v < vectors; v += size) {
+      const index some = std::min(size, vectors - v);
+      tile.src = rows.src + run * rows.pitch + v * lanes;
+      tile.at = phases * (rows.q[2] + v * lanes) - first_destination(2, call);
+      tile.begin = std::max<index>(-tile.at, 0);
+      tile.end =
+          std::min({phases * some * lanes, phases * (rows.positions - v * lanes), out.size[2] - tile.at});
+      tile.streams =
+          plan.streams && tile.begin == 0 && tile.end == phases * some * lanes && tile.at % lanes == 0;
+      table_.row_pairs[pairs - 1][some - 1](tile);
+    }
   }
 }
 
