@@ -6,6 +6,7 @@
 // Phases and channels that share their taps share the loads of a tile. The rows of all phases meet in a
 // small buffer and leave it interleaved, unless kernels write the destinations themselves: lines of one
 // phase, or of two that share their taps.
+// Where no sample has two taps, such a block is copied by panels, the samples of few tiles at a time.
 //
 // The strides of an adjoint belong to the source. Its phases are split into planes of their own, and what is
 // left is an adjoint of unit stride over more planes: along an axis
@@ -38,6 +39,8 @@ constexpr BufferSize kManyChannels = {32, 12}, kFewChannels = {96, 24};
 constexpr index kFewestVectors = 9, kFewestOfPoints = 3, kSmallBuffer = 32 << 10;
 // Vectors that a tile passes over where there is no buffer, whole lines if there are several.
 constexpr index kInPlace = 24;
+// Bytes of the first cache, for the samples of few tiles.
+constexpr index kPanelBytes = 32 << 10;
 // Bytes of a line that are worth a way around the caches where its ends share theirs with others.
 constexpr index kLeastRun = 512;
 
@@ -111,6 +114,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
     bool streams;                           // lines go around the caches
     bool passes;                            // by way of a buffer
     bool in_place;                          // kernels write the destinations themselves
+    bool panels;                            // a window holds what few tiles read, not a block
   };
   // Lines of a plane of the source: number j is at first + j * pitch and exists for j in [begin, end).
   struct Lines {
@@ -126,7 +130,8 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
     index pitch, runs, positions;
     T* dst;
     index dst_pitch;
-    index q[kAxes];  // the first position
+    const index* q;  // the first position
+    const T* ahead;  // sources that will be copied next, or null
   };
   Schedule schedule(const Call<T>& call) const;
   void add_unit(const std::vector<std::pair<index, index>>& pairs, index channel, index channels);
@@ -142,6 +147,8 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   void run_task(const Schedule& plan, const Call<T>& call, index task) const;
   void copy_window(const Schedule& plan, const Call<T>& call, const T* src, const index (&q)[kAxes], T* to,
                    T* stage) const;
+  void copy_panel(const Schedule& plan, const Call<T>& call, const T* src, const index (&q)[kAxes],
+                  T* to) const;
   void copy_line(const Schedule& plan, const View<const T>& view, const std::vector<Columns>& w,
                  index channels, const T* from, T* to) const;
   void copy_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to, T* zeros) const;
@@ -171,6 +178,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   std::vector<RowTap> taps_;  // of every tile
   index group_weights_ = 0;
   index most_rows_ = 0;
+  index tile_vectors_ = KernelTable<T>::kMaxRowVectors;  // that tiles of any rows have
   Buffer<T> weights_;
 };
 
@@ -260,6 +268,7 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
           taps_.push_back({(phase(0, td) * planes[0] + th.phase) * planes[1] + phase(2, tw),
                            {td.shift / src_step_[0], th.shift, tw.shift / src_step_[2]}});
         }
+    tile_vectors_ = std::min<index>(tile_vectors_, table_.row_vectors[size - 1]);
     for (index first = 0; first < count; first += size) {
       const index m = std::min(size, count - first);
       unit.tiles.push_back({index(unit.rows.size()), m, taps, offsets, group_weights_});
@@ -402,6 +411,17 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   s.in_place = !filtered() && (single || joins_) && call.dst.stride[2] == 1 &&
                (single ? 4 * vectors <= 5 * (s.block[2] + reach_[2]) : 8 * vectors <= 9 * s.block[2]);
   measure();
+  // Samples that no other tap reads are copied by panels, into the first cache.
+  const bool reaches = reach_[0] + reach_[1] + reach_[2] > 0;
+  const index most_vectors = std::min(kPanelBytes / index(sizeof(T)) / (planes * lanes), kInPlace);
+  s.panels = s.in_place && forward_ && !reaches && call.src.stride[2] == 1 && most_vectors >= tile_vectors_;
+  if (s.panels) {
+    s.window[2] = tile_size(vectors / lanes, most_vectors) * lanes;
+    s.window[1] = vectors <= s.window[2] ? std::min(s.block[1], most_vectors * lanes / vectors) : 1;
+    s.window[0] = 1;
+    s.height = s.window[1];
+    s.plane = s.height * s.window[2];
+  }
   // The last vector of a plane may begin at its last position.
   const index window = ceil_div(planes * s.plane + lanes, lanes) * lanes;
   const index left = std::max(scratch_share(shape_, call) - window, kSmallBuffer / index(sizeof(T)));
@@ -511,6 +531,23 @@ void RowMethod<T>::copy_window(const Schedule& plan, const Call<T>& call, const 
   }
 }
 
+// The same for few lines of neighbours along w: each is a call for all channels.
+template <class T>
+void RowMethod<T>::copy_panel(const Schedule& plan, const Call<T>& call, const T* src,
+                              const index (&q)[kAxes], T* to) const {
+  const View<const T>& view = call.src;
+  const Columns d = columns(plan, call, 0, q[0], 0), h = columns(plan, call, 1, q[1], 0);
+  const Columns w = columns(plan, call, 2, q[2], 0);
+  const index channels = shape_.src_channels(), width = plan.window[2];
+  const T* from = src + d.first * view.stride[0] + h.first * view.stride[1] + w.first + w.begin;
+  for (index j = 0; j < plan.window[1]; ++j, from += view.stride[1], to += width)
+    if (d.begin < d.end && j >= h.begin && j < h.end && w.begin < w.end)
+      table_.pad_rows(from, view.stride_c, channels, w.begin, w.end - w.begin, width - w.end, to, plan.plane);
+    else
+      for (index c = 0; c < channels; ++c)
+        std::memset(to + c * plan.plane, 0, sizeof(T) * std::size_t(width));
+}
+
 // The lines of a plane where they lie next to each other along w.
 template <class T>
 void RowMethod<T>::copy_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to,
@@ -604,6 +641,7 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
     const T* const weights = weights_.data() + group * group_weights_ + part.weights;
     const index next = filtered() ? part.taps * tile.channels * part.count : 0;
     const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
+    const bool fetches = rows.ahead && part.first == 0;
     tile.weights = weights;
     if (plan.in_place && joins_) {
       compute_lines(plan, call, part, unit, rows, size, tile);
@@ -613,6 +651,7 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
       for (index v = 0; v < vectors; v += size) {
         const index some = std::min(size, vectors - v), left = rows.positions - v * lanes;
         tile.src = rows.src + n * rows.pitch + v * lanes;
+        tile.ahead = fetches ? rows.ahead + n * call.src.stride[1] + v * lanes : nullptr;
         tile.dst = rows.dst + part.first * tile.dst_stride + n * rows.dst_pitch + v * lanes;
         if (plan.in_place) {
           tile.rest = left < some * lanes ? left % lanes : 0;
@@ -641,6 +680,7 @@ void RowMethod<T>::compute_lines(const Schedule& plan, const Call<T>& call, cons
     const bool exists = d >= 0 && d < out.size[0];
     first[n] = exists ? rows.dst + row.channel * out.stride_c + d * out.stride[0] : nullptr;
   }
+  const bool fetches = rows.ahead && part.first == 0;
   tile.lines = lines;
   for (index run = 0; run < rows.runs; ++run) {
     for (index n = 0; n < pairs; ++n) {
@@ -650,6 +690,7 @@ void RowMethod<T>::compute_lines(const Schedule& plan, const Call<T>& call, cons
     for (index v = 0; v < vectors; v += size) {
       const index some = std::min(size, vectors - v);
       tile.src = rows.src + run * rows.pitch + v * lanes;
+      tile.ahead = fetches ? rows.ahead + run * call.src.stride[1] + v * lanes : nullptr;
       tile.at = phases * (rows.q[2] + v * lanes) - first_destination(2, call);
       tile.begin = std::max<index>(-tile.at, 0);
       tile.end =
@@ -694,8 +735,8 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
 
   T* const planes = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan.scratch_elements)));
   T* const buffer = planes + plan.scratch_elements - plan.buffer_elements;
-  copy_window(plan, call, call.src.data + image * call.src.stride_n + group * channels * call.src.stride_c, q,
-              planes, buffer);
+  const T* const src = call.src.data + image * call.src.stride_n + group * channels * call.src.stride_c;
+  if (!plan.panels) copy_window(plan, call, src, q, planes, buffer);
   std::memset(planes + channels * planes_ * plan.plane, 0, sizeof(T) * std::size_t(lanes));
 
   T* dst = call.dst.data + image * call.dst.stride_n + group * shape_.dst_channels() * call.dst.stride_c;
@@ -710,26 +751,43 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   RowTile<T> tile;
   tile.src_stride_c = planes_ * plan.plane;
   tile.channels = channels;
+  tile.ahead_stride = call.src.stride_c;
   tile.dst_stride = plan.in_place ? call.dst.stride_c : plan.buffer_vectors * lanes;
 
   // All lines of a plane are one run of positions, or those of a point; or, where kernels write the
   // destinations, each is one of its own, and a tile passes over several of them.
   const index lines = ceil_div(q_stop[1] - q[1], form_.outputs), length = q_stop[2] - q[2];
   const index pitch = plan.window[2];
-  const index chunk = (plan.in_place ? kInPlace : plan.buffer_vectors) * lanes;
-  const index most = plan.in_place ? std::max<index>(1, chunk / length) : lines;
+  const index vectors = plan.in_place ? kInPlace : plan.buffer_vectors;
+  const index chunk = plan.panels ? pitch : vectors * lanes;
+  const index most = plan.panels     ? plan.window[1]
+                     : plan.in_place ? std::max<index>(1, chunk / length)
+                                     : lines;
   const index run = plan.in_place ? length : (lines - 1) * pitch + length;
+  const auto source = [&](index d, index h, index w) {
+    const View<const T>& v = call.src;
+    const bool exists = d >= 0 && d < v.size[0] && h >= 0 && h < v.size[1] && w >= 0 && w < v.size[2];
+    return exists ? src + d * v.stride[0] + h * v.stride[1] + w * v.stride[2] : nullptr;
+  };
   for (index q_d = q[0]; q_d < q_stop[0]; ++q_d)
     for (index n = 0; n < lines; n += most) {
-      const T* first = planes + place(q_d - q[0] + before[0], n + (filtered() ? 0 : before[1]), before[2]);
+      const T* const first =
+          planes + place(q_d - q[0] + before[0], n + (filtered() ? 0 : before[1]), before[2]);
       T* const line = dst + (q_d - first_destination(0, call)) * call.dst.stride[0] +
                       (q[1] + n - first_destination(1, call)) * call.dst.stride[1] + q[2] -
                       first_destination(2, call);
       for (index begin = 0; begin < run; begin += chunk) {
         const index end = std::min(begin + chunk, run);
+        const index at[kAxes] = {q_d, q[1] + n, q[2] + begin};
+        const T* ahead = nullptr;
+        if (plan.panels) {
+          copy_panel(plan, call, src, at, planes);
+          ahead = end < run ? source(q_d, at[1], q[2] + end) : source(q_d, at[1] + most, q[2]);
+        }
         for (index u = unit_begin; u < unit_end; ++u) {
           const Unit& unit = units_[std::size_t(u)];
-          Rows rows = {first + begin, pitch, 1, end - begin, buffer, 0, {q_d, q[1] + n, q[2] + begin}};
+          Rows rows = {plan.panels ? planes : first + begin, pitch, 1, end - begin, buffer, 0, at,
+                       u == unit_begin ? ahead : nullptr};
           if (plan.in_place) {
             rows.runs = std::min(most, lines - n);
             rows.dst = joins_ ? dst : line + unit.channel_begin * tile.dst_stride + begin;

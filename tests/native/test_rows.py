@@ -112,11 +112,13 @@ def test_sums_of_many_terms_keep_the_channel_method(path):
 
 @pytest.mark.parametrize("padding", ["valid", "same", ((1, -2), (-3, 2))])
 @pytest.mark.parametrize("width", [3, 16, 37, 150])
-def test_results_of_unit_stride_are_written_in_place(path, width, padding):
+@pytest.mark.parametrize("size", [1, 4])
+def test_results_of_unit_stride_are_written_in_place(path, size, width, padding):
     """Tails of lines and lines that are too short, between crops and added zeros."""
     rng = np.random.default_rng(6)
     x = rng.integers(-3, 4, (2, 5, 13, width)).astype("float32")
-    w, b = rng.integers(-3, 4, (3, 4, 3, 5)).astype("float32"), rng.integers(-3, 4, 3).astype("float32")
+    w = rng.integers(-3, 4, (min(size, 3), size, 3, 5)).astype("float32")
+    b = rng.integers(-3, 4, 3).astype("float32")
     plan = convtranspose.plan(w, 1, padding, bias=b, data_format="channels_first")
     assert "row method" in plan.explain(x.shape)
     want = reference.conv_transpose(x, w, 1, padding, data_format="channels_first") + b.reshape(-1, 1, 1)
@@ -128,6 +130,7 @@ def test_results_of_unit_stride_are_written_in_place(path, width, padding):
     ("kernel", "strides", "sizes"),
     [
         ((2,), 2, (300,)),
+        ((2,), 2, (1300,)),  # several panels of a line
         ((4,), 2, (63,)),
         ((2, 2), 2, (13, 150)),
         ((4, 4), 2, (9, 64)),
@@ -175,3 +178,4 @@ def test_joined_lines_are_the_same_bits_however_they_are_cut(path, kernel, strid
     # Where neighbours along w are none in memory, lines wait in the buffer.
     out = np.empty(got.shape, "float32", order="F")
     np.testing.assert_array_equal(plan(x, out=out), got)
+    np.testing.assert_array_equal(plan(np.asfortranarray(x)), got)
