@@ -414,7 +414,7 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   // Samples that no other tap reads are copied by panels, into the first cache.
   const bool reaches = reach_[0] + reach_[1] + reach_[2] > 0;
   const index most_vectors = std::min(kPanelBytes / index(sizeof(T)) / (planes * lanes), kInPlace);
-  s.panels = s.in_place && forward_ && !reaches && call.src.stride[2] == 1 && most_vectors >= tile_vectors_;
+  s.panels = s.in_place && joins_ && !reaches && call.src.stride[2] == 1 && most_vectors >= tile_vectors_;
   if (s.panels) {
     s.window[2] = tile_size(vectors / lanes, most_vectors) * lanes;
     s.window[1] = vectors <= s.window[2] ? std::min(s.block[1], most_vectors * lanes / vectors) : 1;
@@ -641,7 +641,6 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
     const T* const weights = weights_.data() + group * group_weights_ + part.weights;
     const index next = filtered() ? part.taps * tile.channels * part.count : 0;
     const index size = tile_size(vectors, table_.row_vectors[part.count - 1]);
-    const bool fetches = rows.ahead && part.first == 0;
     tile.weights = weights;
     if (plan.in_place && joins_) {
       compute_lines(plan, call, part, unit, rows, size, tile);
@@ -651,7 +650,6 @@ void RowMethod<T>::compute_unit(const Schedule& plan, const Call<T>& call, const
       for (index v = 0; v < vectors; v += size) {
         const index some = std::min(size, vectors - v), left = rows.positions - v * lanes;
         tile.src = rows.src + n * rows.pitch + v * lanes;
-        tile.ahead = fetches ? rows.ahead + n * call.src.stride[1] + v * lanes : nullptr;
         tile.dst = rows.dst + part.first * tile.dst_stride + n * rows.dst_pitch + v * lanes;
         if (plan.in_place) {
           tile.rest = left < some * lanes ? left % lanes : 0;
