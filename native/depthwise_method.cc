@@ -265,7 +265,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
 
   s.parts = Schedule::kLines;
   const index rows = s.run.h.end - s.run.h.begin;
-  if (s.lines.size() == 1 && !shape_.channels_first && (!packed_ || rows == 1))
+  if (s.lines.size() == 1 && !shape_.channels_first && (!packed_ || rows <= block_rows_))
     s.parts = Schedule::kBlocks;
   else if (packed_ || (s.lines.size() == 1 && square_))
     s.parts = Schedule::kRows;

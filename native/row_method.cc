@@ -5,8 +5,8 @@
 // positions (h, w) of a plane form one run, halo columns included, and every tap is one constant offset.
 // Phases and channels that share their taps share the loads of a tile. The rows of all phases meet in a
 // small buffer and leave it interleaved, unless kernels write the destinations themselves: lines of one
-// phase, or of two that share their taps.
-// Where no sample has two taps, such a block is copied by panels, the samples of few tiles at a time.
+// phase, or of two that share their taps. The latter, where a phase has one tap at most, take no copy of the
+// block but one of a panel at a time, the samples of few tiles.
 //
 // The strides of an adjoint belong to the source. Its phases are split into planes of their own, and what is
 // left is an adjoint of unit stride over more planes: along an axis
@@ -148,7 +148,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   void copy_window(const Schedule& plan, const Call<T>& call, const T* src, const index (&q)[kAxes], T* to,
                    T* stage) const;
   void copy_panel(const Schedule& plan, const Call<T>& call, const T* src, const index (&q)[kAxes],
-                  T* to) const;
+                  index lines, T* to) const;
   void copy_line(const Schedule& plan, const View<const T>& view, const std::vector<Columns>& w,
                  index channels, const T* from, T* to) const;
   void copy_plane(const Lines& from, const Schedule& plan, const Columns& w, T* to, T* zeros) const;
@@ -178,7 +178,7 @@ class RowMethod final : public TaskMethod<T, RowMethod<T>> {
   std::vector<RowTap> taps_;  // of every tile
   index group_weights_ = 0;
   index most_rows_ = 0;
-  index tile_vectors_ = KernelTable<T>::kMaxRowVectors;  // that tiles of any rows have
+  index least_vectors_ = KernelTable<T>::kMaxRowVectors;  // that the largest tiles of any part have
   Buffer<T> weights_;
 };
 
@@ -268,7 +268,7 @@ void RowMethod<T>::add_unit(const std::vector<std::pair<index, index>>& pairs, i
           taps_.push_back({(phase(0, td) * planes[0] + th.phase) * planes[1] + phase(2, tw),
                            {td.shift / src_step_[0], th.shift, tw.shift / src_step_[2]}});
         }
-    tile_vectors_ = std::min<index>(tile_vectors_, table_.row_vectors[size - 1]);
+    least_vectors_ = std::min<index>(least_vectors_, table_.row_vectors[size - 1]);
     for (index first = 0; first < count; first += size) {
       const index m = std::min(size, count - first);
       unit.tiles.push_back({index(unit.rows.size()), m, taps, offsets, group_weights_});
@@ -399,7 +399,7 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   while (blocks > 0 && blocks * s.unit_runs < wanted && s.block[2] > 8 * lanes && halve())
     blocks = count_tasks();
   s.tasks = blocks * s.unit_runs;
-  s.streams = worth_streaming(call.dst, joins_ ? lanes : shape_.dst_channels());
+  s.streams = worth_streaming(call.dst, joins_ ? lanes * dst_step_[2] : shape_.dst_channels());
   const index run = s.block[2] * dst_step_[2] * (call.dst.stride_c == 1 ? call.dst.c : 1);
   const bool planar = call.dst.stride[2] == 1;
   s.passes = !(planar && s.streams) && run * index(sizeof(T)) >= kLeastRun && outgrows_caches(call.dst);
@@ -411,13 +411,13 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   s.in_place = !filtered() && (single || joins_) && call.dst.stride[2] == 1 &&
                (single ? 4 * vectors <= 5 * (s.block[2] + reach_[2]) : 8 * vectors <= 9 * s.block[2]);
   measure();
-  // Samples that no other tap reads are copied by panels, into the first cache.
+  // Where all taps of a destination read its own q, samples are copied by panels, into the first cache.
   const bool reaches = reach_[0] + reach_[1] + reach_[2] > 0;
   const index most_vectors = std::min(kPanelBytes / index(sizeof(T)) / (planes * lanes), kInPlace);
-  s.panels = s.in_place && joins_ && !reaches && call.src.stride[2] == 1 && most_vectors >= tile_vectors_;
+  s.panels = s.in_place && joins_ && !reaches && call.src.stride[2] == 1 && most_vectors >= least_vectors_;
   if (s.panels) {
     s.window[2] = tile_size(vectors / lanes, most_vectors) * lanes;
-    s.window[1] = vectors <= s.window[2] ? std::min(s.block[1], most_vectors * lanes / vectors) : 1;
+    s.window[1] = vectors <= s.window[2] ? tile_size(s.block[1], most_vectors * lanes / vectors) : 1;
     s.window[0] = 1;
     s.height = s.window[1];
     s.plane = s.height * s.window[2];
@@ -531,16 +531,16 @@ void RowMethod<T>::copy_window(const Schedule& plan, const Call<T>& call, const 
   }
 }
 
-// The same for few lines of neighbours along w: each is a call for all channels.
+// A panel, some lines of neighbours along w: each is one call for all channels.
 template <class T>
 void RowMethod<T>::copy_panel(const Schedule& plan, const Call<T>& call, const T* src,
-                              const index (&q)[kAxes], T* to) const {
+                              const index (&q)[kAxes], index lines, T* to) const {
   const View<const T>& view = call.src;
   const Columns d = columns(plan, call, 0, q[0], 0), h = columns(plan, call, 1, q[1], 0);
   const Columns w = columns(plan, call, 2, q[2], 0);
   const index channels = shape_.src_channels(), width = plan.window[2];
   const T* from = src + d.first * view.stride[0] + h.first * view.stride[1] + w.first + w.begin;
-  for (index j = 0; j < plan.window[1]; ++j, from += view.stride[1], to += width)
+  for (index j = 0; j < lines; ++j, from += view.stride[1], to += width)
     if (d.begin < d.end && j >= h.begin && j < h.end && w.begin < w.end)
       table_.pad_rows(from, view.stride_c, channels, w.begin, w.end - w.begin, width - w.end, to, plan.plane);
     else
@@ -769,8 +769,9 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   };
   for (index q_d = q[0]; q_d < q_stop[0]; ++q_d)
     for (index n = 0; n < lines; n += most) {
-      const T* const first =
-          planes + place(q_d - q[0] + before[0], n + (filtered() ? 0 : before[1]), before[2]);
+      const index runs = std::min(most, lines - n);
+      const T* first = planes;
+      if (!plan.panels) first += place(q_d - q[0] + before[0], n + (filtered() ? 0 : before[1]), before[2]);
       T* const line = dst + (q_d - first_destination(0, call)) * call.dst.stride[0] +
                       (q[1] + n - first_destination(1, call)) * call.dst.stride[1] + q[2] -
                       first_destination(2, call);
@@ -779,15 +780,20 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
         const index at[kAxes] = {q_d, q[1] + n, q[2] + begin};
         const T* ahead = nullptr;
         if (plan.panels) {
-          copy_panel(plan, call, src, at, planes);
-          ahead = end < run ? source(q_d, at[1], q[2] + end) : source(q_d, at[1] + most, q[2]);
+          copy_panel(plan, call, src, at, runs, planes);
+          if (end < run)
+            ahead = source(q_d, at[1], q[2] + end);
+          else if (n + most >= lines && q_d + 1 < q_stop[0])
+            ahead = source(q_d + 1, q[1], q[2]);
+          else  // perhaps of the block below
+            ahead = source(q_d, at[1] + most, q[2]);
         }
         for (index u = unit_begin; u < unit_end; ++u) {
           const Unit& unit = units_[std::size_t(u)];
-          Rows rows = {plan.panels ? planes : first + begin, pitch, 1, end - begin, buffer, 0, at,
+          Rows rows = {plan.panels ? first : first + begin, pitch, 1, end - begin, buffer, 0, at,
                        u == unit_begin ? ahead : nullptr};
           if (plan.in_place) {
-            rows.runs = std::min(most, lines - n);
+            rows.runs = runs;
             rows.dst = joins_ ? dst : line + unit.channel_begin * tile.dst_stride + begin;
             rows.dst_pitch = call.dst.stride[1];
           } else if (filtered()) {

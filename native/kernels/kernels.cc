@@ -123,8 +123,8 @@ DepthwiseKernel<T> depthwise() {
   out.stride = S;
   out.last[0] = depthwise_forward<T, K, S>;
   out.last[1] = depthwise_adjoint<T, K, S, 1>;
-  // With a stride 16 registers do not hold enough lines and positions for all of their phases.
   if constexpr (S < 4) out.block_rows = Block<K, S, true>::L;
+  // With a stride 16 registers do not hold enough lines and positions for all of their phases.
   if constexpr (S == 1 || (S == 2 && kRegisters == 32)) out.last_block[0] = depthwise_block<T, K, S, true>;
   if constexpr (S == 1) out.last_block[1] = depthwise_block<T, K, S, false>;
   // Without a stride a row is no larger than the sums that it would be added to.

@@ -133,6 +133,7 @@ def test_results_of_unit_stride_are_written_in_place(path, size, width, padding)
         ((2,), 2, (1300,)),  # several panels of a line
         ((4,), 2, (63,)),
         ((2, 2), 2, (13, 150)),
+        ((2, 2), 2, (5, 1300)),
         ((4, 4), 2, (9, 64)),
         ((3, 2), (1, 2), (11, 48)),
         ((2, 2, 2), 2, (3, 5, 48)),
@@ -158,7 +159,13 @@ def test_phases_that_share_their_samples_are_joined_in_place(path, kernel, strid
 
 @pytest.mark.parametrize(
     ("kernel", "strides", "groups"),
-    [((2, 2), 2, 1), ((4, 4), 2, 1), ((1, 2), (3, 2), 1), ((2, 4), 2, 3)],  # also lines that no tap reaches
+    [
+        ((2, 2), 2, 1),
+        ((2, 2), 2, 3),
+        ((4, 4), 2, 1),
+        ((1, 2), (3, 2), 1),
+        ((2, 4), 2, 3),
+    ],  # also lines that no tap reaches
 )
 def test_joined_lines_are_the_same_bits_however_they_are_cut(path, kernel, strides, groups):
     rng = np.random.default_rng(groups)
@@ -179,3 +186,21 @@ def test_joined_lines_are_the_same_bits_however_they_are_cut(path, kernel, strid
     out = np.empty(got.shape, "float32", order="F")
     np.testing.assert_array_equal(plan(x, out=out), got)
     np.testing.assert_array_equal(plan(np.asfortranarray(x)), got)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [125, 128])
+def test_large_joined_lines_are_those_of_any_place(path, width, dtype):
+    """Results of several caches, whose channels fill no line of them; and depth, for the next plane."""
+    rng = np.random.default_rng(9)
+    x = rng.integers(-3, 4, (1, 9, 3, 64, width)).astype(dtype)
+    w = rng.integers(-3, 4, (1, 2, 2, 67, 9)).astype(dtype)
+    options = {"strides": (1, 2, 2), "data_format": "channels_first"}
+    plan = convtranspose.plan(w, **options)
+    assert "row method" in plan.explain(x.shape)
+    out = plan(x)
+    assert out.nbytes > 2**24
+    want = reference.conv_transpose(x, w, **options)
+    np.testing.assert_array_equal(out, want)
+    elsewhere = np.empty(out.size + 1, dtype)[1:].reshape(out.shape)
+    np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), want)
