@@ -198,7 +198,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
   for (;;) {
     const index tiles = count();
-    const bool fills_cache = tiles > kSharingTiles && s.point_elements + s.product_elements > budget;
+    const bool fills_cache = tiles > 2 * kSharingTiles && s.point_elements + s.product_elements > budget;
     const bool fills_share =
         tiles > kFewestTiles && s.elements() > (shares_tiles || tiles < 2 * kSharingTiles ? most : share);
     if (!fills_cache && !fills_share) break;
