@@ -193,8 +193,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   // their borders, and where the weights would pass over fewer tiles than share them well.
   const bool shares_tiles = s.families.size() < s.axis[2].variants.size();
   s.batch_block = 1;
-  // Before a block is cut for the share's sake, families take turns, unless that would end what overlaid
-  // windows or products in place save.
+  // Before a block is cut, families take turns, unless that would end what overlaid windows or products in
+  // place save.
   bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
   for (;;) {
     const index tiles = count();
@@ -202,7 +202,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     const bool fills_share =
         tiles > kFewestTiles && s.elements() > (shares_tiles || tiles < 2 * kSharingTiles ? most : share);
     if (!fills_cache && !fills_share) break;
-    if (!fills_cache && may_take_turns) {
+    if (may_take_turns) {
       const index before = s.elements();
       may_take_turns = false;
       s.by_turns = true;
