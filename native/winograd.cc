@@ -133,15 +133,18 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   for (const WinogradAxis& axis : s.axis)
     s.in_place = s.in_place && whole_tiles(axis) && axis.strands.size() == axis.variants.size();
 
-  // Tiles and points of the largest pass of a block.
+  // Tiles and points of the largest pass of a block, and the tiles of the smallest.
+  index fewest_tiles = 0;
   const auto count = [&] {
+    fewest_tiles = s.batch_block;
     index tiles = s.batch_block, points = s.batch_block, products = s.batch_block;
     index window = s.batch_block * s.padded, lines = s.batch_block * 2 * lanes;
     for (int a = 0; a < kAxes; ++a) {
-      index most_tiles = 0, most = 0, all = 0, samples = 0, lo = INT64_MAX, hi = INT64_MIN;
+      index most_tiles = 0, fewest = INT64_MAX, most = 0, all = 0, samples = 0, lo = INT64_MAX, hi = INT64_MIN;
       const bool apart = s.apart && a < 2, own = apart || (s.own && a < 2);
       const auto add = [&](index here, int shape) {
         most_tiles = std::max(most_tiles, here);
+        fewest = std::min(fewest, here);
         most = std::max(most, here * shape);
         all += here * shape;
       };
@@ -161,6 +164,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
         samples = std::max(samples, std::min(hi - lo, s.axis[a].src_size));
       }
       tiles *= most_tiles;
+      fewest_tiles *= fewest;
       products *= most;
       points *= a == 2 && s.planar && !s.by_turns ? all : most;
       window *= ceil_div(samples, s.line_step[a]);
@@ -198,7 +202,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
   for (;;) {
     const index tiles = count();
-    const bool fills_cache = tiles > 2 * kSharingTiles && s.point_elements + s.product_elements > budget;
+    const bool fills_cache = fewest_tiles > 2 * kSharingTiles && s.point_elements + s.product_elements > budget;
     const bool fills_share =
         tiles > kFewestTiles && s.elements() > (shares_tiles || tiles < 2 * kSharingTiles ? most : share);
     if (!fills_cache && !fills_share) break;
