@@ -225,7 +225,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
                                       std::max<index>(call.src.n, 1));
   while (s.batch_block > 1 && count() > kSharingTiles && s.elements() > share) --s.batch_block;
 
-  const index wanted = threads > 1 ? 4 * threads : 1;
+  const index wanted = threads > 1 ? 2 * threads : 1;
   // So many tasks, if there are strands for them, instead of one pass for all of a variant. Each transforms
   // the points anew.
   const auto tasks_of_strands = [&](index parts) {
