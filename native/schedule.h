@@ -212,8 +212,9 @@ index elements_of(const View<T>& a) {
   return a.n * a.c * a.size[0] * a.size[1] * a.size[2];
 }
 
-// What the third cache keeps of an array, in second caches.
-constexpr index kKeptCaches = 12;
+// What the third cache keeps of an array, in second caches; larger ones count as so many bytes, since what
+// lies behind a larger one was slower still.
+constexpr index kKeptCaches = 12, kLargestSecondCache = 1 << 20;
 
 // Whether sources are fetched ahead, and destinations written around the caches: an array far larger than the
 // second cache would only pass through it, after being read for nothing. `caches` is how many times the
@@ -221,7 +222,7 @@ constexpr index kKeptCaches = 12;
 // array had better stay in the third cache.
 template <class T>
 bool outgrows_caches(const View<T>& array, index caches = 4) {
-  return elements_of(array) * index(sizeof(T)) > caches * l2_bytes();
+  return elements_of(array) * index(sizeof(T)) > caches * std::min(l2_bytes(), kLargestSecondCache);
 }
 
 // The same where kernels write as they compute. Every store must then be an aligned vector: `run` channels

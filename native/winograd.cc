@@ -140,7 +140,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     index tiles = s.batch_block, points = s.batch_block, products = s.batch_block;
     index window = s.batch_block * s.padded, lines = s.batch_block * 2 * lanes;
     for (int a = 0; a < kAxes; ++a) {
-      index most_tiles = 0, fewest = INT64_MAX, most = 0, all = 0, samples = 0, lo = INT64_MAX, hi = INT64_MIN;
+      index most_tiles = 0, fewest = INT64_MAX, most = 0, all = 0, samples = 0, lo = INT64_MAX,
+            hi = INT64_MIN;
       const bool apart = s.apart && a < 2, own = apart || (s.own && a < 2);
       const auto add = [&](index here, int shape) {
         most_tiles = std::max(most_tiles, here);
@@ -202,7 +203,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
   for (;;) {
     const index tiles = count();
-    const bool fills_cache = fewest_tiles > 2 * kSharingTiles && s.point_elements + s.product_elements > budget;
+    const bool fills_cache =
+        fewest_tiles > 2 * kSharingTiles && s.point_elements + s.product_elements > budget;
     const bool fills_share =
         tiles > kFewestTiles && s.elements() > (shares_tiles || tiles < 2 * kSharingTiles ? most : share);
     if (!fills_cache && !fills_share) break;
@@ -225,9 +227,10 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
                                       std::max<index>(call.src.n, 1));
   while (s.batch_block > 1 && count() > kSharingTiles && s.elements() > share) --s.batch_block;
 
-  const index wanted = threads > 1 ? 2 * threads : 1;
-  // So many tasks, if there are strands for them, instead of one pass for all of a variant. Each transforms
-  // the points anew.
+  // Each task transforms the points that it needs, some of them anew, but those of few panels keep fewer
+  // lines of families that take turns.
+  const index wanted = threads > 1 ? (s.by_turns ? 4 : 2) * threads : 1;
+  // So many tasks, if there are strands for them, instead of one pass for all of a variant.
   const auto tasks_of_strands = [&](index parts) {
     for (int a = 0; a < 2 && s.pass_run == 1; ++a) {
       const index some = ceil_div(most_strands(a), std::min(parts, most_strands(a)));
