@@ -212,17 +212,28 @@ index elements_of(const View<T>& a) {
   return a.n * a.c * a.size[0] * a.size[1] * a.size[2];
 }
 
-// What the third cache keeps of an array, in second caches; larger ones count as so many bytes, since what
-// lies behind a larger one was slower still.
+template <class T>
+index bytes_of(const View<T>& a) {
+  return elements_of(a) * index(sizeof(T));
+}
+
+// Whether a source is fetched ahead: much of it would not be in the second cache.
+template <class T>
+bool worth_fetching(const View<const T>& src) {
+  return bytes_of(src) > 4 * l2_bytes();
+}
+
+// What the third cache keeps of an array, in second caches, of which larger ones count as so many bytes: what
+// lies behind them is slower still.
 constexpr index kKeptCaches = 12, kLargestSecondCache = 1 << 20;
 
-// Whether sources are fetched ahead, and destinations written around the caches: an array far larger than the
-// second cache would only pass through it, after being read for nothing. `caches` is how many times the
-// second cache an array must be: where arithmetic hides the stores that is little, where it does not, the
-// array had better stay in the third cache.
+// Whether destinations are written around the caches: an array far larger than the second cache would only
+// pass through it, after being read for nothing. `caches` is how many times the second cache an array must
+// be: where arithmetic hides the stores that is little, where it does not, the array had better stay in the
+// third cache.
 template <class T>
-bool outgrows_caches(const View<T>& array, index caches = 4) {
-  return elements_of(array) * index(sizeof(T)) > caches * std::min(l2_bytes(), kLargestSecondCache);
+bool outgrows_caches(const View<T>& dst, index caches = 4) {
+  return bytes_of(dst) > caches * std::min(l2_bytes(), kLargestSecondCache);
 }
 
 // The same where kernels write as they compute. Every store must then be an aligned vector: `run` channels
