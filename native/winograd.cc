@@ -7,7 +7,8 @@
 namespace ct {
 
 // Tiles that share the weights on their way through the caches, where there are as many, and the fewest that
-// blocks are cut down to. Kernels may take them in several steps, which find the weights close by.
+// blocks are cut down to. Kernels may take them in several steps, which find the weights close by. Points
+// that fill the second cache are worth having for twice as many: weights from behind it cost more.
 constexpr index kSharingTiles = 14, kFewestTiles = 8;
 
 // Products of a piece of a cut sum, which pay for storing and loading the sums.
@@ -165,7 +166,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
         samples = std::max(samples, std::min(hi - lo, s.axis[a].src_size));
       }
       tiles *= most_tiles;
-      fewest_tiles *= fewest;
+      fewest_tiles *= std::min(fewest, most_tiles);  // none where there is nothing to compute
       products *= most;
       points *= a == 2 && s.planar && !s.by_turns ? all : most;
       window *= ceil_div(samples, s.line_step[a]);
