@@ -61,6 +61,9 @@ struct ChannelTile {
   static constexpr index kAheadChannels = 16;
   const char* ahead = nullptr;
   index ahead_bytes = 0;
+  // Weights that are added up on their way to the products of a single tap: one weight_offset for each.
+  static constexpr int kMostTerms = 4;
+  int terms = 1;
 };
 
 // What a micro-kernel of the group method gets: a tile of positions by one vector of channels of several
@@ -430,6 +433,7 @@ struct KernelTable {
   int strip;                       // channels that leave for planes together, or more than any panel has
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
+  void (*summed_channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);  // of terms
   int max_group_positions;  // of the group method; 0 where vectors have no permutation
   void (*group[kMaxPositions])(const GroupTile<T>&);
   // By channels of a part and taps.
@@ -471,6 +475,8 @@ struct KernelTable {
   void (*fourier_gradient)(const FourierProducts<T>&);
   void (*winograd_gradient_input[kWinogradInputs][kWinogradInputs])(const WinogradGradientInput<T>&);
   void (*winograd_gradient_output)(const WinogradGradientOutput<T>&);
+  // dst = the sum of the terms in their order, as summed_channel has it
+  void (*sum_terms)(const T* const* src, int terms, index count, T* dst);
   // dst = sum over terms of factor * src
   void (*combine)(const T* const* src, const double* factor, int terms, index count, T* dst);
   // (rows, columns) with row stride -> its transpose, both element strides 1 inside

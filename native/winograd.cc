@@ -8,7 +8,7 @@ namespace ct {
 
 // Tiles that share the weights on their way through the caches, where there are as many, and the fewest that
 // blocks are cut down to. Kernels may take them in several steps, which find the weights close by. Points
-// that fill the second cache are worth having for twice as many: weights from behind it cost more.
+// that fill the second cache are worth having for kManyTiles: weights from behind it cost more.
 constexpr index kSharingTiles = 14, kFewestTiles = 8;
 
 // Products of a piece of a cut sum, which pay for storing and loading the sums.
@@ -127,10 +127,11 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
     for (const auto& members : s.groups[a]) most = std::max(most, members.size());
     return index(most);
   };
+  s.adds_taps = choice.adds_taps;
   s.own = s.by_turns = s.joins = false;
   s.cut_axes = 0;
   s.panel_run = panels;
-  s.in_place = panels == 1 && s.pitch >= 2 * lanes;
+  s.in_place = panels == 1 && s.pitch >= 2 * lanes && !s.adds_taps;
   for (const WinogradAxis& axis : s.axis)
     s.in_place = s.in_place && whole_tiles(axis) && axis.strands.size() == axis.variants.size();
 
@@ -204,10 +205,9 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   bool may_take_turns = s.planar && s.families.size() > 1 && !s.overlaid && !s.in_place;
   for (;;) {
     const index tiles = count();
-    const bool fills_cache =
-        fewest_tiles > 2 * kSharingTiles && s.point_elements + s.product_elements > budget;
+    const bool fills_cache = fewest_tiles > kManyTiles && s.point_elements + s.product_elements > budget;
     const bool fills_share =
-        tiles > kFewestTiles && s.elements() > (shares_tiles || tiles < 2 * kSharingTiles ? most : share);
+        tiles > kFewestTiles && s.elements() > (shares_tiles || tiles < kManyTiles ? most : share);
     if (!fills_cache && !fills_share) break;
     if (may_take_turns) {
       const index before = s.elements();
@@ -224,7 +224,7 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
   bool whole = true;
   for (int a = 0; a < kAxes; ++a) whole &= s.block[a] >= s.axis[a].extent;
   if (whole)
-    s.batch_block = std::clamp<index>(std::max(budget / image, ceil_div(2 * kSharingTiles, image_tiles)), 1,
+    s.batch_block = std::clamp<index>(std::max(budget / image, ceil_div(kManyTiles, image_tiles)), 1,
                                       std::max<index>(call.src.n, 1));
   while (s.batch_block > 1 && count() > kSharingTiles && s.elements() > share) --s.batch_block;
 
@@ -264,6 +264,8 @@ typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
       s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, tasks * runs)));
     tasks_of_strands(ceil_div(wanted, tasks * runs * ceil_div(panels, s.panel_run)));
   }
+  // Where many tiles share them, weights are better kept.
+  if (use_ != Use::once && count() >= kManyTiles) s.adds_taps = false;
   s.pass_runs = ceil_div(s.passes, s.pass_run);
   s.panel_runs = ceil_div(panels, s.panel_run);
   s.tasks = tasks * s.pass_runs * s.panel_runs;
@@ -310,7 +312,7 @@ template <class T>
 bool Winograd<T>::run(const Call<T>& call, const T* packed) const {
   const WinogradChoice chosen = choice(call.axes);
   const Schedule plan = schedule(call, chosen);
-  const Weights& transformed = weights(chosen, packed);
+  const Weights* const transformed = plan.adds_taps ? nullptr : &weights(chosen, packed);
   const auto body = [&](index task) { Task(*this, plan, transformed, packed, call, task).run(); };
   return parallel_for(plan.tasks, call.threads, body, call.should_stop);
 }
@@ -324,6 +326,7 @@ index Winograd<T>::workspace_bytes(const Call<T>& call) const {
 template <class T>
 std::string Winograd<T>::explain(const Call<T>& call) const {
   const WinogradChoice chosen = choice(call.axes);
+  const Schedule s = schedule(call, chosen);
   std::string forms;
   for (int a = 0; a < kAxes; ++a) {
     std::vector<std::string> names;
@@ -343,7 +346,8 @@ std::string Winograd<T>::explain(const Call<T>& call) const {
   }
   const auto percent = index(100 * chosen.products / std::max(chosen.direct_products, 1.0));
   return "Winograd " + forms + " phases: " + std::to_string(percent) + " % of the multiplications, " +
-         std::to_string(schedule(call, chosen).tasks) + " tasks";
+         std::to_string(s.tasks) + " tasks" +
+         (s.adds_taps ? ", weights added up from the taps as they are used" : "");
 }
 
 template class Winograd<float>;

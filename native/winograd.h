@@ -67,12 +67,16 @@ inline int formed_axes(const WinogradForm* const (&form)[kAxes]) {
   return axes;
 }
 
+// So many tiles share their weights well, wherever those come from.
+constexpr index kManyTiles = 28;
+
 // The forms of all axes, and what they are expected to cost beside the direct sum.
 struct WinogradChoice {
   WinogradCut cut[kAxes];
   // Whether phases are summed directly all the same, by the axes along which they have a form.
   bool summed[1 << kAxes] = {};
   bool sums = false, saves = false;          // some phases are, and some are not
+  bool adds_taps = false;                    // kernels may add up the weights of the others
   double cost = 0, direct = 0;               // vector operations per image
   double products = 0, direct_products = 0;  // multiplications per image and pair of channels
 };

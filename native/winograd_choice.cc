@@ -8,8 +8,8 @@ namespace {
 
 // Vector operations beside the products, measured: per vector of transformed samples, per vector of
 // products, and per vector of weights, which come from a farther cache the fewer tiles share them. A kernel
-// that is used once pays for the transform of its weights as well.
-constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56;
+// that is used once pays for the transform of its weights as well, or for the order of its taps.
+constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56, kPackTap = 40;
 
 // Weights that no third cache holds come from memory, which two threads wait for at this many vector
 // operations per vector, unless the products take longer. A constant: the choice, and with it the bits, must
@@ -20,6 +20,10 @@ template <class T>
 double waiting(double weights, index lanes) {
   return weights * double(lanes) * sizeof(T) > kThirdCache ? weights * kFarWeight : 0;
 }
+
+// Transformed weights of more bytes are not kept where they are sums of few taps and share few tiles: kernels
+// add up the taps in less time than so many numbers take on their way through the caches.
+constexpr double kKeptWeights = 8 << 20;
 
 // Sums of few products have so little rounding that rough forms would stand out.
 constexpr index kFewProducts = 32;
@@ -60,6 +64,18 @@ struct Option {
     int most = 0;
     for (const Variant& v : axis.variants) most = std::max(most, v.shape().points);
     return double(most) * double(axis.sources.size());
+  }
+  // Tiles of an image.
+  index tiles() const {
+    index most = 1;
+    for (const Variant& v : axis.variants) most = std::max(most, v.tiles(0, v.positions));
+    return most;
+  }
+  // Whether all weights are taps or sums of two: phases of one tap without a form and of two by F(2,2).
+  bool adds_pairs(const std::vector<AxisClass>& classes) const {
+    return std::all_of(classes.begin(), classes.end(), [&](const AxisClass& c) {
+      return c.taps.size() < 2 || (c.taps.size() == 2 && cut.form[2] == kPairs);
+    });
   }
 };
 
@@ -161,6 +177,9 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   }
   const double arrays =
       inputs + outputs + double(p.shape.taps() * p.shape.c_in) * double(p.shape.c_out / p.shape.groups);
+  // Kernels of few positions would add up the same taps too often.
+  const bool may_add = p.shape.kind == Kind::forward && most_taps(p.residues[0]) < 2 &&
+                       p.table->max_positions[1] >= kFewestTiles;
   bool best_fits = false;
   for (const Option& d : all[0])
     for (const Option& h : all[1])
@@ -169,17 +188,32 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         const WinogradAxis* const axis[kAxes] = {&d.axis, &h.axis, &w.axis};
         int all_formed = 0;
         for (int a = 0; a < kAxes; ++a) all_formed |= int(axis[a]->formed.products > 0) << a;
+        WinogradCost costs[1 << kAxes];
+        double formed_weights = 0;
+        for (int axes = 0; axes < 1 << kAxes; ++axes) {
+          WinogradCost& c = costs[axes] = {1, 1, 1, 1, 1, 1};
+          for (int a = 0; a < kAxes; ++a) c.multiply(axes >> a & 1 ? axis[a]->formed : axis[a]->plain);
+          if (axes > 0 && c.products > 0) formed_weights += c.weights * vectors * channels;
+        }
+        const index tiles = d.tiles() * h.tiles() * w.tiles(), most = p.table->max_positions[1];
+        const double bytes = formed_weights * lanes * sizeof(T) * double(p.shape.groups);
+        const bool adds_taps = may_add && h.adds_pairs(p.residues[1]) && w.adds_pairs(p.residues[2]) &&
+                               (use == Use::once || (tiles < kManyTiles && bytes > kKeptWeights));
         double products = 0, cost = 0, weights = 0;
         bool summed[1 << kAxes], sums = false, saves = false;
         for (int axes = 0; axes < 1 << kAxes; ++axes) {
-          WinogradCost c{1, 1, 1, 1, 1, 1};
-          for (int a = 0; a < kAxes; ++a) c.multiply(axes >> a & 1 ? axis[a]->formed : axis[a]->plain);
+          const WinogradCost& c = costs[axes];
           summed[axes] = p.shape.kind == Kind::forward;
           if (c.products == 0) continue;  // there are no such phases
           const double direct = vectors * channels * (c.direct + c.taps * kWeight);
+          // Of two taps, one weight is their sum and two are the taps.
+          double terms = c.taps;
+          for (int a = 1; a < kAxes; ++a) terms *= axes >> a & 1 ? 2 : 1;
+          const double of_weights = adds_taps ? c.taps * (use == Use::once ? kWeight + kPackTap : kWeight) +
+                                                    (terms - c.weights) * double(ceil_div(tiles, most))
+                                              : c.weights * weight;
           const double with_form = vectors * (c.products * channels + c.sums * kOutput) +
-                                   c.points * kInput * channels / lanes +
-                                   c.weights * vectors * channels * weight;
+                                   c.points * kInput * channels / lanes + of_weights * vectors * channels;
           // Who asks for forms gets those that save most.
           const bool asked = p.shape.algorithm == Algorithm::winograd && axes == all_formed;
           summed[axes] = summed[axes] && (axes == 0 || (direct <= with_form && !asked));
@@ -197,6 +231,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         std::copy(std::begin(summed), std::end(summed), best.summed);
         best.sums = sums;
         best.saves = saves;
+        best.adds_taps = adds_taps;
         best.cost = cost;
         best.products = products;
       }

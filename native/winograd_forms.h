@@ -83,7 +83,7 @@ constexpr WinogradForm kWinogradForms[] = {
     {"F(4,3)", 4, 3, 6, 4, 2}, {"F(2,4)", 2, 4, 5, 3, 1}, {"F(3,4)", 3, 4, 6, 4, 1},
     {"F(2,5)", 2, 5, 6, 4, 1},
 };
-constexpr int kPlain = 0, kWinogradFormCount = sizeof(kWinogradForms) / sizeof(kWinogradForms[0]);
+constexpr int kPlain = 0, kPairs = 1, kWinogradFormCount = sizeof(kWinogradForms) / sizeof(kWinogradForms[0]);
 constexpr int kWinogradMostRough = 4;  // of all axes together
 
 }  // namespace ct

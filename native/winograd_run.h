@@ -52,6 +52,46 @@ void each_part(const WinogradForm* const (&form)[kAxes], const std::vector<Part>
         }
 }
 
+// Whether the weights of a phase are plain sums of taps: along h and w a form of two taps, or one tap.
+template <class T>
+bool are_plain_sums(const ChannelPacking<T>& p, const WinogradForm* const (&form)[kAxes],
+                    const std::vector<Part> (&parts)[kAxes]) {
+  bool sums = p.shape.kind == Kind::forward;
+  for (int a = 0; a < kAxes; ++a) {
+    const bool pairs = a > 0 && form[a] == &kWinogradForms[kPairs] && parts[a].size() == 1;
+    sums = sums && parts[a].size() == 1 && (parts[a][0].taps() == 1 || (pairs && parts[a][0].taps() == 2));
+  }
+  return sums;
+}
+
+// Source channels whose taps pass the tiles of all points before the next ones.
+constexpr index kAddedChannels = 96;
+
+// The taps of such a phase among the packed weights of a panel, (h, w) in the order of the samples, which
+// rise where the shifts of the taps fall.
+template <class T>
+struct PairTaps {
+  const T* tap[4];
+  int lines, line;  // of taps
+  index slice;
+
+  PairTaps(const ChannelPacking<T>& p, const AxisClass* const (&cls)[kAxes], const T* panel, index slice)
+      : lines(int(cls[1]->taps.size())), line(int(cls[2]->taps.size())), slice(slice) {
+    const T* const first = panel + p.taps_before(*cls[0], *cls[1], *cls[2]) * slice;
+    for (int t = 0; t < count(); ++t) tap[t] = first + (count() - 1 - t) * slice;
+  }
+  int count() const { return lines * line; }
+  static int points(int taps) { return taps > 1 ? kWinogradForms[kPairs].points : 1; }
+
+  // The taps whose sum is the weight of a point: F(2,2) has the first of two, both, and the last one.
+  int terms(int h, int w, const T** term) const {
+    int count = 0;
+    for (int th = h == 2; th <= (lines > 1 && h > 0); ++th)
+      for (int tw = w == 2; tw <= (line > 1 && w > 0); ++tw) term[count++] = tap[th * line + tw];
+    return count;
+  }
+};
+
 // Transformed weights: group, panel, class (d, h, w), point, part of its sum, source channel, lane.
 template <class T>
 struct Winograd<T>::Weights {
@@ -83,6 +123,7 @@ struct Winograd<T>::Schedule {
   bool overlaid;  // nothing reads the window behind the transforms: products take its place
   bool in_place;  // nothing reads the points behind the products, which take their place
   bool by_turns;  // a family is transformed when the one before it has been multiplied
+  bool adds_taps;           // weights are sums of taps that the kernels add up
   bool summed[1 << kAxes];  // phases without points, by the axes along which they have forms
   int cut_axes;             // of which every source is multiplied by itself: sums go on from one to the next
   index line_step[kAxes];   // between the lines of the window
@@ -101,7 +142,8 @@ struct Winograd<T>::Schedule {
 template <class T>
 class Winograd<T>::Task {
  public:
-  Task(const Winograd& method, const Schedule& plan, const Weights& weights, const T* packed,
+  // weights: null where kernels add them up.
+  Task(const Winograd& method, const Schedule& plan, const Weights* weights, const T* packed,
        const Call<T>& call, index number);
   void run();
 
@@ -112,6 +154,17 @@ class Winograd<T>::Task {
     index count[kAxes], grid[kAxes];  // of destinations, and with what later parts of long phases read
     index all;                        // of the grid, with the images
     index before;                     // tiles of the family's other variants
+  };
+  // Runs of tiles that have destinations, each `run` long.
+  struct Runs {
+    const Tiles& tiles;
+    bool rows;  // one per row, or per plane
+    index count, run;
+    index start(index n) const {
+      const index *const count = tiles.count, *const grid = tiles.grid;
+      const index h = rows ? n % count[1] : 0, plane = rows ? n / count[1] : n;
+      return ((plane / count[0] * grid[0] + plane % count[0]) * grid[1] + h) * grid[2];
+    }
   };
   // The tiles of variants that are multiplied together.
   struct Family {
@@ -135,8 +188,12 @@ class Winograd<T>::Task {
   void transform(const std::vector<Family>& families, const Sources& sources);
   void transform(const Family& family, const Tiles& tiles, const TileSource* const (&source)[kAxes],
                  T* points);
+  Runs runs_of(const Family& family, index largest) const;
+  ChannelTile<T> product_of(const Panel& panel) const;
   void multiply(const Family& family, const Strand* const (&strand)[kAxes], const Panel& panel,
                 const Sources& sources, const T* weights, T* products);
+  void multiply_adding(const Family& family, const Strand* const (&strand)[kAxes], const Panel& panel,
+                       T* products);
   void restore(const Family& family, const Tiles& tiles, const Panel& panel,
                const Strand* const (&strand)[kAxes], const T* products);
   void sum(const Variant* const (&variant)[kAxes], const Panel& panel, const Strand* const (&strand)[kAxes]);
@@ -198,7 +255,7 @@ class Winograd<T>::Task {
   }
 
   const Schedule& plan_;
-  const Weights& weights_;
+  const Weights* const weights_;
   const T* const packed_;  // the taps themselves
   const Call<T>& call_;
   const ChannelPacking<T>& p_;

@@ -7,7 +7,7 @@
 namespace ct {
 
 template <class T>
-Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weights& weights, const T* packed,
+Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weights* weights, const T* packed,
                         const Call<T>& call, index task)
     : plan_(plan), weights_(weights), packed_(packed), call_(call), p_(method.packing_), table_(*p_.table) {
   panel_begin_ = task % plan_.panel_runs * plan_.panel_run;
@@ -180,28 +180,96 @@ void Winograd<T>::Task::transform(const Family& family, const Tiles& tiles,
   }
 }
 
+// Tiles of the grid that have no destinations break it up into runs, unless there are few: between short rows
+// they are computed with the others.
+template <class T>
+typename Winograd<T>::Task::Runs Winograd<T>::Task::runs_of(const Family& family, index largest) const {
+  const Tiles& tiles = family.tiles[0];  // the others have grids without gaps as well
+  const index *const count = tiles.count, *const grid = tiles.grid;
+  const bool rows = grid[2] != count[2] && count[2] >= largest;
+  const bool planes = grid[1] != count[1] || grid[0] != count[0];
+  if (!rows && !planes) return {tiles, false, 1, family.all - (grid[2] - count[2])};
+  return {tiles, rows, images_ * count[0] * (rows ? count[1] : 1),
+          rows ? count[2] : count[1] * grid[2] - (grid[2] - count[2])};
+}
+
+// What all products of a panel have in common.
+template <class T>
+ChannelTile<T> Winograd<T>::Task::product_of(const Panel& panel) const {
+  static constexpr T zeros[2 * 64 / sizeof(T)] = {};
+  const index width = panel.vectors * table_.lanes;
+  ChannelTile<T> product;
+  product.src_stride = plan_.pitch;
+  product.channels = p_.src_channels;
+  product.bias = zeros;
+  product.dst_stride_c = 1;
+  product.columns = width;
+  product.dst_stride = plan_.in_place ? plan_.pitch : width;
+  return product;
+}
+
+// The same as below with weights that the kernels add up of the taps, a piece of the channels after the
+// other: less comes from afar.
+template <class T>
+void Winograd<T>::Task::multiply_adding(const Family& family, const Strand* const (&strand)[kAxes],
+                                        const Panel& panel, T* products) {
+  const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
+  const index largest = table_.max_positions[panel.vectors - 1];
+  const Runs runs = runs_of(family, largest);
+  const index micro = tile_size(runs.run, largest);
+  const AxisClass* cls[kAxes];
+  for (int a = 0; a < kAxes; ++a) cls[a] = &p_.classes[a][std::size_t(strand[a]->cls)];
+  const PairTaps<T> taps(p_, cls, packed_ + group_ * p_.group_weights + panel.weights, slice);
+  const T* const packed_end = packed_ + p_.shape.groups * p_.group_weights;
+  const int lines = taps.points(taps.lines), line = taps.points(taps.line);
+  ChannelTile<T> product = product_of(panel);
+  index src_offset = 0, weight_offset[product.kMostTerms];
+  product.taps = 1;
+  product.src_offset = &src_offset;
+  product.weight_offset = weight_offset;
+  for (index c = 0, piece; c < p_.src_channels; c += piece) {
+    piece = std::min(kAddedChannels, p_.src_channels - c);
+    product.channels = piece;
+    product.bias_stride = c ? product.dst_stride : 0;
+    // The next piece, or the first one of the phase that comes next.
+    const bool last = c + piece == p_.src_channels;
+    const index following = last ? taps.count() * slice : (c + piece) * width;
+    const index some = std::min(last ? p_.src_channels : p_.src_channels - c - piece, kAddedChannels) * width;
+    ahead_.clear();
+    for (int t = 0; t < taps.count(); ++t) {
+      const T* const next = taps.tap[t] + following;
+      if (next + some <= packed_end) ahead_.add(next, next + some);
+    }
+    ahead_.share_out(lines * line * runs.count * ceil_div(runs.run, micro) *
+                     ceil_div(piece, product.kAheadChannels));
+    src_offset = c;
+    index first = 0;  // tile of the current point
+    for (int h = 0; h < lines; ++h)
+      for (int w = 0; w < line; ++w, first += family.all) {
+        const T* term[product.kMostTerms];
+        product.terms = taps.terms(h, w, term);
+        product.weights = term[0] + c * width;
+        for (int t = 0; t < product.terms; ++t) weight_offset[t] = term[t] - term[0];
+        for (index r = 0; r < runs.count; ++r) {
+          const index begin = first + runs.start(r);
+          for (index t = 0; t < runs.run; t += micro) {
+            product.src = family.points + (begin + t) * plan_.pitch;
+            product.dst = products + (begin + t) * product.dst_stride;
+            if (c) product.bias = product.dst;
+            ahead_.call(table_.summed_channel[panel.vectors - 1][std::min(micro, runs.run - t) - 1], product);
+          }
+        }
+      }
+  }
+}
+
 template <class T>
 void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&strand)[kAxes],
                                  const Panel& panel, const Sources& sources, const T* weights, T* products) {
-  const Tiles& tiles = family.tiles[0];  // the others have grids without gaps as well
-  static constexpr T zeros[2 * 64 / sizeof(T)] = {};
   const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
   const index largest = table_.max_positions[panel.vectors - 1];
-  const index *const count = tiles.count, *const grid = tiles.grid;
-  // Tiles of the grid that have no destinations break it up into runs, unless there are few: between short
-  // rows they are computed with the others.
-  const bool rows = grid[2] != count[2] && count[2] >= largest;
-  const bool planes = grid[1] != count[1] || grid[0] != count[0];
-  index runs = 1, run = family.all - (grid[2] - count[2]);
-  if (rows || planes) {
-    runs = images_ * count[0] * (rows ? count[1] : 1);
-    run = rows ? count[2] : count[1] * grid[2] - (grid[2] - count[2]);
-  }
-  const auto start = [&](index n) {
-    const index h = rows ? n % count[1] : 0, plane = rows ? n / count[1] : n;
-    return ((plane / count[0] * grid[0] + plane % count[0]) * grid[1] + h) * grid[2];
-  };
-
+  const Runs runs = runs_of(family, largest);
+  const Tiles& tiles = runs.tiles;
   const WinogradForm* form[kAxes];
   // Where the parts that meet a point of an axis are, or that their source is not here.
   constexpr index kElsewhere = INT64_MIN;
@@ -217,24 +285,19 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
                                                part.number * form[a]->shift() * tile_step
                                          : kElsewhere);
       }
-    tile_step *= grid[a];
+    tile_step *= tiles.grid[a];
     source_step *= sources.end[a] - sources.begin[a];
   }
-  ChannelTile<T> product;
-  product.src_stride = plan_.pitch;
-  product.channels = p_.src_channels;
-  product.bias = zeros;
-  product.dst_stride_c = 1;
-  product.columns = width;
-  product.dst_stride = plan_.in_place ? plan_.pitch : width;
+  ChannelTile<T> product = product_of(panel);
   product.bias_stride = sources.first ? 0 : product.dst_stride;
-  const index micro = tile_size(run, largest);
+  const index micro = tile_size(runs.run, largest);
   // Small tiles use the weights faster than the processor looks ahead along one stream of single cache lines:
   // the kernels fetch those of the next point. Where a panel is two lines wide that was slower, unless the
   // weights are far or the sum is cut and hops through them.
   const bool fetches = width * index(sizeof(T)) <= Ahead::kLine || plan_.cut_axes > 0 ||
-                       is_far(weights_.group * p_.shape.groups * index(sizeof(T)));
-  const index steps = runs * ceil_div(run, micro) * ceil_div(p_.src_channels, product.kAheadChannels);
+                       is_far(weights_->group * p_.shape.groups * index(sizeof(T)));
+  const index steps =
+      runs.count * ceil_div(runs.run, micro) * ceil_div(p_.src_channels, product.kAheadChannels);
   index first = 0;  // tile of the current point
   each_point(form, [&](auto& point) {
     src_offset_.clear();
@@ -260,13 +323,13 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
       ahead_.add(next, next + product.taps * slice);
     }
     ahead_.share_out(steps * product.taps);
-    for (index r = 0; r < runs && (sources.first || product.taps > 0); ++r) {
-      const index begin = first + start(r);
-      for (index t = 0; t < run; t += micro) {
+    for (index r = 0; r < runs.count && (sources.first || product.taps > 0); ++r) {
+      const index begin = first + runs.start(r);
+      for (index t = 0; t < runs.run; t += micro) {
         product.src = family.points + (begin + t) * plan_.pitch;
         product.dst = products + (begin + t) * product.dst_stride;
         if (!sources.first) product.bias = product.dst;
-        ahead_.call(table_.channel[panel.vectors - 1][std::min(micro, run - t) - 1], product);
+        ahead_.call(table_.channel[panel.vectors - 1][std::min(micro, runs.run - t) - 1], product);
       }
     }
     first += family.all;
@@ -488,8 +551,6 @@ void Winograd<T>::Task::compute(const std::vector<Family>& families, index numbe
                                 const Sources& sources) {
   const Panel& panel = p_.panels[std::size_t(number)];
   const index slice = p_.src_channels * panel.vectors * table_.lanes;
-  const T* const weights =
-      weights_.data.data() + group_ * weights_.group + weights_.panel[std::size_t(number)];
   const WinogradAxis& axis = plan_.axis[2];
   const auto to = [&](const Strand& s) {
     strand[2] = &s;
@@ -505,9 +566,6 @@ void Winograd<T>::Task::compute(const std::vector<Family>& families, index numbe
       if (sources.last) fill(panel, strand);
       continue;
     }
-    const index cls =
-        (strand[0]->cls * index(p_.classes[1].size()) + strand[1]->cls) * index(p_.classes[2].size()) + s.cls;
-    const T* const of_class = weights + weights_.classes[std::size_t(cls)] * slice;
     for (const Family& family : families) {
       const auto known = std::find_if(family.tiles.begin(), family.tiles.end(),
                                       [&](const Tiles& t) { return computes(t, s); });
@@ -519,7 +577,16 @@ void Winograd<T>::Task::compute(const std::vector<Family>& families, index numbe
       // The first variant of a family brings all strands of its class.
       if (known != family.tiles.begin()) continue;
       T* const products = products_of(family, number);
-      multiply(family, strand, panel, sources, of_class, products);
+      if (plan_.adds_taps) {
+        multiply_adding(family, strand, panel, products);
+      } else {
+        const index along_h = index(p_.classes[1].size()), along_w = index(p_.classes[2].size());
+        const index cls = (strand[0]->cls * along_h + strand[1]->cls) * along_w + s.cls;
+        const T* const weights = weights_->data.data() + group_ * weights_->group +
+                                 weights_->panel[std::size_t(number)] +
+                                 weights_->classes[std::size_t(cls)] * slice;
+        multiply(family, strand, panel, sources, weights, products);
+      }
       if (!sources.last) continue;
       for (const int other : along_w) {
         const Strand& alike = axis.strands[std::size_t(other)];

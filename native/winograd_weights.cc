@@ -83,6 +83,15 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
     T* to = made->data.data() + item / panels * made->group + made->panel[std::size_t(item % panels)];
     each_class([&](auto& form, auto& parts) {
       if (choice.summed[formed_axes(form)]) return;
+      if (are_plain_sums(p, form, parts)) {
+        const AxisClass* const cls[kAxes] = {parts[0][0].cls, parts[1][0].cls, parts[2][0].cls};
+        const PairTaps<T> taps(p, cls, from, slice);
+        const T* term[ChannelTile<T>::kMostTerms];
+        for (int h = 0; h < form[1]->points; ++h)
+          for (int w = 0; w < form[2]->points; ++w, to += slice)
+            p.table->sum_terms(term, taps.terms(h, w, term), slice, to);
+        return;
+      }
       each_point(form, [&](auto& point) {
         each_part(form, parts, point, [&](auto& part) {
           transform_weights(p, form, point, part, place, from, slice, to);

@@ -174,12 +174,14 @@ KernelTable<T> make() {
   t.strip = kVectorBytes == 64 ? kStrip<T> : 2 * Simd<T>::lanes;
   t.max_positions[0] = positions<1>();
   t.max_positions[1] = positions<2>();
-#define CT_ENTRY(m)                                \
-  if constexpr (m <= positions<1>()) {             \
-    t.channel[0][m - 1] = channel_kernel<T, m, 1>; \
-  }                                                \
-  if constexpr (m <= positions<2>()) {             \
-    t.channel[1][m - 1] = channel_kernel<T, m, 2>; \
+#define CT_ENTRY(m)                                              \
+  if constexpr (m <= positions<1>()) {                           \
+    t.channel[0][m - 1] = channel_kernel<T, m, 1>;               \
+    t.summed_channel[0][m - 1] = summed_channel_kernel<T, m, 1>; \
+  }                                                              \
+  if constexpr (m <= positions<2>()) {                           \
+    t.channel[1][m - 1] = channel_kernel<T, m, 2>;               \
+    t.summed_channel[1][m - 1] = summed_channel_kernel<T, m, 2>; \
   }
 #include "kernels.inc"
 #undef CT_ENTRY
@@ -207,6 +209,7 @@ KernelTable<T> make() {
   t.fourier_products = fourier_products<T>;
   t.fourier_gradient = fourier_gradient<T>;
   t.winograd_gradient_output = winograd_gradient_output<T>;
+  t.sum_terms = sum_terms<T>;
   t.combine = combine<T>;
   t.sum_rows = sum_rows<T>;
   add_depthwise(t);

@@ -322,6 +322,62 @@ def test_phases_of_one_tap_along_an_axis_take_a_form_where_it_pays(
         assert (percent[0] > percent[1]) == (kernel != (1, 3))  # which has no phases of both sorts
 
 
+ADDED = [
+    # shape, kernel, stride, dilation, groups
+    ((2, 8, 8, 16), (4, 4, 16, 16), 2, 1, 1),
+    ((1, 9, 7, 100), (4, 4, 50, 100), 2, 1, 1),  # pieces of channels, a last panel of half a width
+    ((3, 5, 6, 97), (3, 3, 33, 97), 2, 1, 1),  # phases of one tap and of two
+    ((2, 4, 3, 200), (4, 4, 34, 200), 2, 1, 1),
+    ((2, 6, 5, 24), (3, 4, 18, 24), (2, 2), (1, 3), 2),
+    ((2, 11, 5, 7, 24), (1, 4, 4, 18, 24), (1, 2, 2), 1, 1),
+    ((2, 30, 40), (16, 20, 40), 8, 1, 1),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "dilation", "groups"), ADDED)
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("padding", ["same", "valid", "crop"])
+def test_weights_added_up_where_they_are_used(path, shape, kernel, stride, dilation, groups, padding, layout):
+    rng = np.random.default_rng(9)
+    rank = len(shape) - 2
+    if padding == "crop":
+        padding = [(-1, 2), (1, -2), (-1, 1)][:rank]
+    x = rng.standard_normal((*shape[:-1], shape[-1] * groups)).astype("float32")
+    w = rng.standard_normal((*kernel[:-1], x.shape[-1])).astype("float32")
+    b = rng.standard_normal(w.shape[-2] * groups).astype("float32")
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    options = {"data_format": layout, "dilation_rate": dilation, "groups": groups, "bias": b}
+    kept = convtranspose.plan(w, stride, padding, **options, algorithm="winograd")
+    once = Plan("forward", w, kept.options, bias=b, algorithm="winograd", once=True)
+    assert "added up" not in kept.explain(x.shape)
+    if path == "x86_v4":  # 32 registers, which are worth it
+        assert "added up" in once.explain(x.shape)
+    want = reference.conv_transpose(x, w, stride, padding, **options)
+    for threads in (1, 2, 5):
+        y = once(x, threads=threads)
+        np.testing.assert_allclose(y, want, rtol=0, atol=1e-5 * np.abs(want).max())
+        assert y.tobytes() == once(x).tobytes()
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_weights_added_up_are_those_that_are_kept(path, layout):
+    """Few tiles have their weights added up, many have them kept: the bits are the same."""
+    rng = np.random.default_rng(10)
+    x = rng.standard_normal((320, 4, 4, 520)).astype("float32")
+    w = rng.standard_normal((4, 4, 128, 520)).astype("float32")
+    if layout == "channels_first":
+        x = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    plan = convtranspose.plan(w, 2, "same", data_format=layout, algorithm="winograd")
+    if path == "x86_v4":
+        assert "added up" in plan.explain(x[:1].shape)
+    assert "added up" not in plan.explain(x.shape)
+    kept = plan(x)
+    for threads in (1, 2, 5):
+        parts = [plan(x[:1], threads=threads), plan(x[1:3], threads=threads), plan(x[3:])]
+        assert np.concatenate(parts).tobytes() == kept.tobytes()
+
+
 def test_a_form_that_no_phase_takes_is_none():
     """Of a kernel whose results are cropped to one phase of one tap."""
     plan = convtranspose.plan(np.ones((3, 3, 64, 64), "float32"), 2, ((1, 1), (1, 1)))
