@@ -105,18 +105,36 @@ class Winograd {
  private:
   struct Weights;
   struct Schedule;
+  class Scheduler;
   class Task;
 
+  // How the work of a call is cut, which its bits do not depend on: sums between the sources of the first
+  // axes, panels into parts, and blocks, if cache and memory allow it, not below so many tiles.
+  struct Cuts {
+    int axes;
+    index panel_parts, tiles;
+  };
+
+  static std::vector<index> sizes_of(const Axis (&axes)[kAxes]);
+  // What has been found for these numbers, or is now.
+  template <class Value, class Find>
+  Value remembered(std::map<std::vector<index>, Value>& known, const std::vector<index>& numbers,
+                   Find find) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto old = known.find(numbers);
+    if (old != known.end()) return old->second;
+    if (known.size() >= 64) known.clear();  // sizes that change at every call must not pile up
+    return known[numbers] = find();
+  }
   WinogradChoice choice(const Axis (&axes)[kAxes]) const;
   Schedule schedule(const Call<T>& call, const WinogradChoice& choice) const;
-  static std::vector<std::vector<int>> find_families(const Schedule& s);
-  static bool may_cut(const Schedule& s, int axes);
   const Weights& weights(const WinogradChoice& choice, const T* packed) const;
 
   const ChannelPacking<T>& packing_;
   const Use use_;
   mutable std::mutex mutex_;
   mutable std::map<std::vector<index>, WinogradChoice> choices_;  // by the sizes of the last images
+  mutable std::map<std::vector<index>, Cuts> cuts_;               // and by the batch and the threads
   // Few: one per set of forms, and of phases without, that the sizes of the images have asked for.
   mutable std::map<std::vector<int>, std::shared_ptr<const Weights>> weights_;
 };

@@ -293,9 +293,10 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
   const index micro = tile_size(runs.run, largest);
   // Small tiles use the weights faster than the processor looks ahead along one stream of single cache lines:
   // the kernels fetch those of the next point. Where a panel is two lines wide that was slower, unless the
-  // weights are far or the sum is cut and hops through them.
-  const bool fetches = width * index(sizeof(T)) <= Ahead::kLine || plan_.cut_axes > 0 ||
-                       is_far(weights_->group * p_.shape.groups * index(sizeof(T)));
+  // weights are far or the sum is cut and hops through those behind the second cache.
+  const index weight_bytes = weights_->group * p_.shape.groups * index(sizeof(T));
+  const bool fetches = width * index(sizeof(T)) <= Ahead::kLine || is_far(weight_bytes) ||
+                       (plan_.cut_axes > 0 && weight_bytes > l2_bytes());
   const index steps =
       runs.count * ceil_div(runs.run, micro) * ceil_div(p_.src_channels, product.kAheadChannels);
   index first = 0;  // tile of the current point
