@@ -12,13 +12,16 @@ namespace {
 constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56, kPackTap = 40;
 
 // Weights that no third cache holds come from memory, which two threads wait for at this many vector
-// operations per vector, unless the products take longer. A constant: the choice, and with it the bits, must
-// not depend on the machine.
-constexpr double kFarWeight = 16, kThirdCache = 32 << 20;
+// operations per vector, unless the products take longer; an adjoint, whose sums go on from source to source,
+// waits beside them. Constants: the choice, and with it the bits, must not depend on the machine.
+constexpr double kFarWeight = 16, kFarWeightBeside = 5, kThirdCache = 32 << 20;
 
+// The cost with what weights from memory add.
 template <class T>
-double waiting(double weights, index lanes) {
-  return weights * double(lanes) * sizeof(T) > kThirdCache ? weights * kFarWeight : 0;
+double with_waiting(double cost, double weights, const ChannelPacking<T>& p) {
+  if (weights * double(p.table->lanes) * sizeof(T) <= kThirdCache) return cost;
+  return p.shape.kind == Kind::forward ? std::max(cost, weights * kFarWeight)
+                                       : cost + weights * kFarWeightBeside;
 }
 
 // Transformed weights of more bytes are not kept where they are sums of few taps and share few tiles: kernels
@@ -166,8 +169,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
     best.direct_products *= taps;
   }
   const double taps = double(p.shape.taps()) * vectors * channels;
-  best.direct =
-      std::max(best.direct_products * vectors * channels + kWeight * taps, waiting<T>(taps, p.table->lanes));
+  best.direct = with_waiting(best.direct_products * vectors * channels + kWeight * taps, taps, p);
   const double weight = kWeight + (use == Use::once ? kPack : 0);
   best.cost = -1;
   double inputs = double(p.shape.c_in), outputs = double(p.shape.c_out);
@@ -222,7 +224,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
           products += summed[axes] ? c.direct : c.products;
           weights += (summed[axes] ? c.taps : c.weights) * vectors * channels;
         }
-        cost = std::max(cost, waiting<T>(weights, p.table->lanes));
+        cost = with_waiting(cost, weights, p);
         const double tile = d.tile_points() * h.tile_points() * w.tile_points() * channels;
         const bool fits = p.shape.kind == Kind::forward || kFewestTiles * tile <= kPointShare * arrays;
         if (best.cost >= 0 && (fits == best_fits ? cost >= best.cost : best_fits)) continue;
