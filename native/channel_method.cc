@@ -315,8 +315,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   }
   // What caches hold need not be fetched.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
-  s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 && worth_fetching(src) &&
-                  (src.stride_c == 1 || planar);
+  s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 &&
+                  worth_fetching(src, 3) && (src.stride_c == 1 || planar);
   s.fetches_weights =
       !s.looks_ahead && !packs && is_far(packing_.group_weights * packing_.shape.groups * index(sizeof(T)));
   const index window = window_elements(s.block, s.batch_block);

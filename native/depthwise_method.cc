@@ -244,7 +244,7 @@ typename DepthwiseMethod<T>::Schedule DepthwiseMethod<T>::schedule(const Call<T>
 
   // What no second cache holds is fetched before it is read.
   const View<const T>& src = call.src;
-  s.run.fetches = worth_fetching(src);
+  s.run.fetches = worth_fetching(src, 4);
   s.fetches_planes = s.run.fetches && square_ && shape_.kind == Kind::adjoint &&
                      src.stride[1] == src.size[2] &&
                      src.size[1] * src.size[2] * index(sizeof(T)) <= l2_bytes() / 4;

@@ -217,10 +217,11 @@ index bytes_of(const View<T>& a) {
   return elements_of(a) * index(sizeof(T));
 }
 
-// Whether a source is fetched ahead: much of it would not be in the second cache.
+// Whether a source is fetched ahead: much of it, so many times what the second cache holds, would not be
+// there.
 template <class T>
-bool worth_fetching(const View<const T>& src) {
-  return bytes_of(src) > 4 * l2_bytes();
+bool worth_fetching(const View<const T>& src, index caches) {
+  return bytes_of(src) > std::max<index>(caches * l2_bytes(), 4 << 20);
 }
 
 // What the third cache keeps of an array, in second caches, of which larger ones count as so many bytes: what
