@@ -4,6 +4,7 @@
 // methods add in different orders, and work may be cut anywhere without changing a bit.
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <type_traits>
 
 #include "method.h"
@@ -50,8 +51,57 @@ bool planes_pay(const Shape& shape) {
   return alike && terms <= 64 && shape.k[0] == 1 && shape.s[0] == 1;
 }
 
-// The same for the sums of an adjoint, which all share their taps. What the phases of the stride become must
-// stay few planes, or reading all of them for every line costs what the transposes did. The limits are
+// Where every phase has one tap, both methods add the channels up in one order, to the same bits, so which of
+// them runs may depend on the size of the image: vectors along rows need no transposed planes, but have to be
+// full, and two phases are what kernels join. The limits are measured, on rows of 12 to 256 in one to three
+// dimensions.
+constexpr index kMostTerms = 128;
+
+template <class T>
+bool rows_may_pay(const Shape& shape, const Path& path) {
+  const bool registers =
+      kernels<T>(path).max_positions[1] >= 8;  // for tiles of rows as large as those of channels
+  bool single = registers && shape.kind == Kind::forward && shape.channels_first && shape.s[2] == 2 &&
+                shape.src_channels() <= kMostTerms;
+  for (int a = 0; a < kAxes; ++a) single = single && shape.k[a] == shape.s[a] && shape.d[a] == 1;
+  return single;
+}
+
+template <class T>
+class RowsOrChannels final : public Method<T> {
+ public:
+  using Make = std::function<std::unique_ptr<Method<T>>()>;
+  // A single run makes the one it needs.
+  RowsOrChannels(index lanes, Make rows, Make channels, bool single)
+      : lanes_(lanes), rows_{std::move(rows)}, channels_{std::move(channels)} {
+    if (!single) rows_.get(), channels_.get();
+  }
+  bool run(const Call<T>& call) const override { return of(call).run(call); }
+  index workspace_bytes(const Call<T>& call) const override { return of(call).workspace_bytes(call); }
+  std::string explain(const Call<T>& call) const override { return of(call).explain(call); }
+
+ private:
+  struct Lazy {
+    Make make;
+    std::once_flag once{};
+    std::unique_ptr<Method<T>> method{};
+    const Method<T>& get() {
+      std::call_once(once, [this] { method = make(); });
+      return *method;
+    }
+  };
+  const Method<T>& of(const Call<T>& call) const {
+    const index row = call.src.size[2];
+    const bool planes = call.src.stride[2] == 1 && call.dst.stride[2] == 1;
+    const bool full = row % lanes_ == 0 && row > lanes_;
+    return (planes && full ? rows_ : channels_).get();
+  }
+  const index lanes_;
+  mutable Lazy rows_, channels_;
+};
+
+// As planes_pay for the sums of an adjoint, which all share their taps. What the phases of the stride become
+// must stay few planes, or reading all of them for every line costs what the transposes did. The limits are
 // measured, from 8 x 8 to 300 x 300 inputs, 8 to 32 per axis in three dimensions and lines of 100 to 8000.
 bool adjoint_planes_pay(const Shape& shape) {
   const index src = shape.src_channels();
@@ -73,6 +123,7 @@ enum class Pick {
   phases,
   row,
   row_bands,
+  row_or_channel,
   projection,
   dot,
   group,
@@ -145,6 +196,8 @@ Picked pick(const Shape& shape, const Path& path, bool spectra) {
   }
   if (few_phases && first && (forward ? planes_pay(shape) : adjoint_planes_pay(shape)))
     return {Pick::row, "sums of few terms do not pay for transposed planes"};
+  if (few_phases && rows_may_pay<T>(shape, path))
+    return {Pick::row_or_channel, "one tap per phase: planes are not transposed where rows fill vectors"};
   return {Pick::channel, outputs + " per group fill vectors of " + wide};
 }
 
@@ -201,6 +254,13 @@ std::unique_ptr<Method<T>> choose(const Shape& shape, const Weights<T>& given, c
       return make_dot_method(shape, kernel, path);
     case Pick::projection:
       return make_projection_method(shape, kernel, path);
+    case Pick::row_or_channel: {
+      // What has been widened ends here.
+      const bool single = use == Use::once && !given.halves;
+      return std::make_unique<RowsOrChannels<T>>(
+          kernels<T>(path).lanes, [shape, kernel, &path] { return make_row_method(shape, kernel, path); },
+          [shape, given, &path, use] { return make_channel_method(shape, given, path, use); }, single);
+    }
     case Pick::row_bands:
       return make_bands_method(shape, path, make_row_method(planar, kernel, path));
     default:

@@ -757,9 +757,8 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
   const index lines = ceil_div(q_stop[1] - q[1], form_.outputs), length = q_stop[2] - q[2];
   const index pitch = plan.window[2];
   const index vectors = plan.in_place ? kInPlace : plan.buffer_vectors;
-  const index chunk = plan.panels ? pitch : vectors * lanes;
   const index most = plan.panels     ? plan.window[1]
-                     : plan.in_place ? std::max<index>(1, chunk / length)
+                     : plan.in_place ? std::max<index>(1, vectors * lanes / length)
                                      : lines;
   const index run = plan.in_place ? length : (lines - 1) * pitch + length;
   const auto source = [&](index d, index h, index w) {
@@ -775,8 +774,11 @@ void RowMethod<T>::run_task(const Schedule& plan, const Call<T>& call, index tas
       T* const line = dst + (q_d - first_destination(0, call)) * call.dst.stride[0] +
                       (q[1] + n - first_destination(1, call)) * call.dst.stride[1] + q[2] -
                       first_destination(2, call);
-      for (index begin = 0; begin < run; begin += chunk) {
-        const index end = std::min(begin + chunk, run);
+      for (index begin = 0, end; begin < run; begin = end) {
+        // Panels of a line are alike, or the last one might be a single vector.
+        const index rest = ceil_div(run - begin, lanes);
+        const index chunk = plan.panels ? tile_size(rest, pitch / lanes) : vectors;
+        end = std::min(begin + chunk * lanes, run);
         const index at[kAxes] = {q_d, q[1] + n, q[2] + begin};
         const T* ahead = nullptr;
         if (plan.panels) {

@@ -188,6 +188,36 @@ def test_joined_lines_are_the_same_bits_however_they_are_cut(path, kernel, strid
     np.testing.assert_array_equal(plan(np.asfortranarray(x)), got)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize(
+    ("kernel", "sizes", "groups"), [((2,), (96,), 1), ((3, 2), (5, 48), 2), ((2, 2, 2), (3, 2, 32), 1)]
+)
+def test_one_tap_per_phase_is_the_same_bits_along_rows_and_channels(path, kernel, sizes, groups, dtype):
+    """Which of the methods runs depends on the width alone, so a part of a line may take the other one."""
+    rng = np.random.default_rng(sizes[-1])
+    x = rng.normal(size=(2, 100 * groups, *sizes)).astype(dtype)
+    w = rng.normal(size=(*kernel, 33, 100 * groups)).astype(dtype)
+    b = rng.normal(size=33 * groups).astype("float64" if dtype == "float64" else "float32")
+    options = {"strides": kernel, "data_format": "channels_first", "groups": groups, "bias": b}
+    plan = convtranspose.plan(w, algorithm="direct", **options)
+    wide, narrow = plan.explain(x.shape), plan.explain((*x.shape[:-1], 7))
+    assert "channel method" in narrow
+    assert ("row method" in wide) == ("x86_v4" in wide)
+    whole = plan(x, threads=1)
+    for cut in (7, 16, sizes[-1] - 9):
+        parts = [plan(np.ascontiguousarray(part)) for part in np.split(x, [cut], axis=-1)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=-1), whole)
+    for threads in (2, 5):
+        np.testing.assert_array_equal(plan(x, threads=threads), whole)
+        once = convtranspose.conv_transpose(x, w, algorithm="direct", threads=threads, **options)
+        np.testing.assert_array_equal(once, whole)
+    scattered = np.empty(whole.shape, dtype, order="F")  # no rows of neighbours
+    np.testing.assert_array_equal(plan(x, out=scattered), whole)
+    want = reference.conv_transpose(x, w, kernel, data_format="channels_first", groups=groups)
+    want = want + b.reshape(-1, *[1] * len(sizes))
+    np.testing.assert_allclose(whole, want, rtol=1e-2 if dtype == "float16" else 1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", [125, 128])
 def test_large_joined_lines_are_those_of_any_place(path, width, dtype):
