@@ -61,7 +61,7 @@ struct ChannelTile {
   static constexpr index kAheadChannels = 16;
   const char* ahead = nullptr;
   index ahead_bytes = 0;
-  // Weights that are added up on their way to the products of a single tap: one weight_offset for each.
+  // Summed kernels, of a single tap whose weights are the sum of so many: one weight_offset for each.
   static constexpr int kMostTerms = 4;
   int terms = 1;
 };
@@ -433,7 +433,7 @@ struct KernelTable {
   int strip;                       // channels that leave for planes together, or more than any panel has
   int max_positions[kMaxVectors];  // largest tile of the channel method with 1 and 2 vectors
   void (*channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);
-  void (*summed_channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);  // of terms
+  void (*summed_channel[kMaxVectors][kMaxPositions])(const ChannelTile<T>&);  // weights are sums of `terms`
   int max_group_positions;  // of the group method; 0 where vectors have no permutation
   void (*group[kMaxPositions])(const GroupTile<T>&);
   // By channels of a part and taps.

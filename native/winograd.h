@@ -2,10 +2,10 @@
 // adjoint sums up, by the minimal filters of winograd_forms.h, nested along the axes.
 //
 // A task takes one block of destinations. For each variant of alignments (winograd_axis.h) it transforms the
-// samples to points, multiplies the points of all tiles with the transformed weights by the micro-kernels of
-// the channel method, and restores the destinations. Phases that this would not make faster are summed from
-// the samples. The forms depend on the kernel and the size of the image, never on the batch, the threads or
-// the blocks: neither do the bits.
+// samples to points, multiplies the points of all tiles with the transformed weights, or with sums of taps
+// that are added up on the way, by the micro-kernels of the channel method, and restores the destinations.
+// Phases that this would not make faster are summed from the samples. The forms depend on the kernel and the
+// size of the image, never on the batch, the threads or the blocks: neither do the bits.
 #pragma once
 #include <map>
 #include <memory>
@@ -76,7 +76,7 @@ struct WinogradChoice {
   // Whether phases are summed directly all the same, by the axes along which they have a form.
   bool summed[1 << kAxes] = {};
   bool sums = false, saves = false;          // some phases are, and some are not
-  bool adds_taps = false;                    // kernels may add up the weights of the others
+  bool adds_taps = false;                    // kernels may add up the weights of those that have forms
   double cost = 0, direct = 0;               // vector operations per image
   double products = 0, direct_products = 0;  // multiplications per image and pair of channels
 };

@@ -28,6 +28,9 @@ double with_waiting(double cost, double weights, const ChannelPacking<T>& p) {
 // add up the taps in less time than so many numbers take on their way through the caches.
 constexpr double kKeptWeights = 8 << 20;
 
+// Kernels of fewer positions would add up the same taps too often.
+constexpr int kAddingPositions = 8;
+
 // Sums of few products have so little rounding that rough forms would stand out.
 constexpr index kFewProducts = 32;
 
@@ -74,7 +77,8 @@ struct Option {
     for (const Variant& v : axis.variants) most = std::max(most, v.tiles(0, v.positions));
     return most;
   }
-  // Whether all weights are taps or sums of two: phases of one tap without a form and of two by F(2,2).
+  // Whether all weights are taps or sums of two: phases of one tap without a form and of two by F(2,2). The
+  // same rule as that of are_plain_sums in winograd_run.h.
   bool adds_pairs(const std::vector<AxisClass>& classes) const {
     return std::all_of(classes.begin(), classes.end(), [&](const AxisClass& c) {
       return c.taps.size() < 2 || (c.taps.size() == 2 && cut.form[2] == kPairs);
@@ -179,9 +183,8 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   }
   const double arrays =
       inputs + outputs + double(p.shape.taps() * p.shape.c_in) * double(p.shape.c_out / p.shape.groups);
-  // Kernels of few positions would add up the same taps too often.
   const bool may_add = p.shape.kind == Kind::forward && most_taps(p.residues[0]) < 2 &&
-                       p.table->max_positions[1] >= kFewestTiles;
+                       p.table->max_positions[1] >= kAddingPositions;
   bool best_fits = false;
   for (const Option& d : all[0])
     for (const Option& h : all[1])

@@ -39,8 +39,8 @@ class Winograd<T>::Scheduler {
         lanes_(p_.table->lanes),
         panels_(index(p_.panels.size())),
         width_(panels_ * 2 * lanes_),
-        // Transformed points and products of a block stay in that cache beside the weights that pass over
-        // them, and all scratch memory stays below a quarter of the arrays.
+        // Transformed points and products of a block stay in the second cache beside the weights that pass
+        // over them, and all scratch memory stays below a quarter of the arrays.
         budget_(block_budget() / index(sizeof(T)) * 3 / 2),
         share_(scratch_share(p_.shape, call)),
         most_(share_ + share_ / 4 - 1),

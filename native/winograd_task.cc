@@ -208,8 +208,9 @@ ChannelTile<T> Winograd<T>::Task::product_of(const Panel& panel) const {
   return product;
 }
 
-// The same as below with weights that the kernels add up of the taps, a piece of the channels after the
-// other: less comes from afar.
+// The products of all points with weights that the kernels add up of the taps, of which less comes from afar
+// than of their sums. The taps of some channels serve all points before the next ones, and the sums go on in
+// the products, which therefore have a place of their own.
 template <class T>
 void Winograd<T>::Task::multiply_adding(const Family& family, const Strand* const (&strand)[kAxes],
                                         const Panel& panel, T* products) {
@@ -233,12 +234,13 @@ void Winograd<T>::Task::multiply_adding(const Family& family, const Strand* cons
     product.bias_stride = c ? product.dst_stride : 0;
     // The next piece, or the first one of the phase that comes next.
     const bool last = c + piece == p_.src_channels;
-    const index following = last ? taps.count() * slice : (c + piece) * width;
+    const index following = last ? taps.count() * slice : (c + piece) * width;  // from a tap on
     const index some = std::min(last ? p_.src_channels : p_.src_channels - c - piece, kAddedChannels) * width;
     ahead_.clear();
     for (int t = 0; t < taps.count(); ++t) {
+      if (packed_end - taps.tap[t] < following + some) continue;
       const T* const next = taps.tap[t] + following;
-      if (next + some <= packed_end) ahead_.add(next, next + some);
+      ahead_.add(next, next + some);
     }
     ahead_.share_out(lines * line * runs.count * ceil_div(runs.run, micro) *
                      ceil_div(piece, product.kAheadChannels));
