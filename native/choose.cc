@@ -55,14 +55,14 @@ bool planes_pay(const Shape& shape) {
 // them runs may depend on the size of the image: vectors along rows need no transposed planes, but have to be
 // full, and two phases are what kernels join. The limits are measured, on rows of 12 to 256 in one to three
 // dimensions.
-constexpr index kMostTerms = 128;
+constexpr index kMostRowChannels = 128;
 
 template <class T>
 bool rows_may_pay(const Shape& shape, const Path& path) {
   const bool registers =
       kernels<T>(path).max_positions[1] >= 8;  // for tiles of rows as large as those of channels
   bool single = registers && shape.kind == Kind::forward && shape.channels_first && shape.s[2] == 2 &&
-                shape.src_channels() <= kMostTerms;
+                shape.src_channels() <= kMostRowChannels;
   for (int a = 0; a < kAxes; ++a) single = single && shape.k[a] == shape.s[a] && shape.d[a] == 1;
   return single;
 }

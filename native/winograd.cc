@@ -1,21 +1,50 @@
 #include "winograd.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "winograd_run.h"
 
 namespace ct {
 
 template <class T>
-std::vector<index> Winograd<T>::sizes_of(const Axis (&axes)[kAxes]) {
-  std::vector<index> sizes;
-  for (const Axis& a : axes) sizes.insert(sizes.end(), {a.i, a.lo, a.o});
+typename Winograd<T>::Sizes Winograd<T>::sizes_of(const Axis (&axes)[kAxes]) {
+  Sizes sizes;
+  index* to = sizes.data();
+  for (const Axis& a : axes)
+    for (const index size : {a.i, a.lo, a.o}) *to++ = size;
   return sizes;
+}
+
+template <class T>
+typename Winograd<T>::Arrays Winograd<T>::arrays_of(const Call<T>& call) {
+  Arrays arrays;
+  const Sizes sizes = sizes_of(call.axes);
+  index* to = std::copy(sizes.begin(), sizes.end(), arrays.data());
+  *to++ = call.src.n;
+  *to++ = thread_count(call.threads);
+  const auto add = [&](const auto& view) {
+    *to++ = view.stride_n;
+    *to++ = view.stride_c;
+    to = std::copy_n(view.stride, kAxes, to);
+  };
+  add(call.src);
+  add(call.dst);
+  *to = index(reinterpret_cast<std::uintptr_t>(call.dst.data) % 64);
+  return arrays;
 }
 
 template <class T>
 WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
   return remembered(choices_, sizes_of(axes), [&] { return choose_winograd(packing_, axes, use_); });
+}
+
+template <class T>
+std::shared_ptr<const typename Winograd<T>::Prepared> Winograd<T>::prepared(const Call<T>& call) const {
+  const WinogradChoice chosen = choice(call.axes);
+  return remembered(prepared_, arrays_of(call), [&] {
+    return std::make_shared<const Prepared>(Prepared{chosen, schedule(call, chosen)});
+  });
 }
 
 template <class T>
@@ -26,23 +55,25 @@ bool Winograd<T>::pays(const Call<T>& call) const {
 
 template <class T>
 bool Winograd<T>::run(const Call<T>& call, const T* packed) const {
-  const WinogradChoice chosen = choice(call.axes);
-  const Schedule plan = schedule(call, chosen);
-  const Weights* const transformed = plan.adds_taps ? nullptr : &weights(chosen, packed);
+  const auto found = prepared(call);
+  const Schedule& plan = found->plan;
+  const Weights* const transformed = plan.adds_taps ? nullptr : &weights(found->choice, packed);
   const auto body = [&](index task) { Task(*this, plan, transformed, packed, call, task).run(); };
   return parallel_for(plan.tasks, call.threads, body, call.should_stop);
 }
 
 template <class T>
 index Winograd<T>::workspace_bytes(const Call<T>& call) const {
-  const Schedule s = schedule(call, choice(call.axes));
+  const auto found = prepared(call);
+  const Schedule& s = found->plan;
   return workers(call.threads, s.tasks) * s.elements() * index(sizeof(T));
 }
 
 template <class T>
 std::string Winograd<T>::explain(const Call<T>& call) const {
-  const WinogradChoice chosen = choice(call.axes);
-  const Schedule s = schedule(call, chosen);
+  const auto found = prepared(call);
+  const WinogradChoice& chosen = found->choice;
+  const Schedule& s = found->plan;
   std::string forms;
   for (int a = 0; a < kAxes; ++a) {
     std::vector<std::string> names;

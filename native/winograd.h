@@ -7,6 +7,7 @@
 // Phases that this would not make faster are summed from the samples. The forms depend on the kernel and the
 // size of the image, never on the batch, the threads or the blocks: neither do the bits.
 #pragma once
+#include <array>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -105,6 +106,7 @@ class Winograd {
  private:
   struct Weights;
   struct Schedule;
+  struct Prepared;  // choice and schedule
   class Scheduler;
   class Task;
 
@@ -115,11 +117,13 @@ class Winograd {
     index panel_parts, tiles;
   };
 
-  static std::vector<index> sizes_of(const Axis (&axes)[kAxes]);
+  using Sizes = std::array<index, 3 * kAxes>;            // of an image
+  using Arrays = std::array<index, 3 * kAxes + 2 + 11>;  // and batch, threads, strides, place in a line
+  static Sizes sizes_of(const Axis (&axes)[kAxes]);
+  static Arrays arrays_of(const Call<T>& call);
   // What has been found for these numbers, or is now.
-  template <class Value, class Find>
-  Value remembered(std::map<std::vector<index>, Value>& known, const std::vector<index>& numbers,
-                   Find find) const {
+  template <class Numbers, class Value, class Find>
+  Value remembered(std::map<Numbers, Value>& known, const Numbers& numbers, Find find) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto old = known.find(numbers);
     if (old != known.end()) return old->second;
@@ -127,14 +131,15 @@ class Winograd {
     return known[numbers] = find();
   }
   WinogradChoice choice(const Axis (&axes)[kAxes]) const;
+  std::shared_ptr<const Prepared> prepared(const Call<T>& call) const;
   Schedule schedule(const Call<T>& call, const WinogradChoice& choice) const;
   const Weights& weights(const WinogradChoice& choice, const T* packed) const;
 
   const ChannelPacking<T>& packing_;
   const Use use_;
   mutable std::mutex mutex_;
-  mutable std::map<std::vector<index>, WinogradChoice> choices_;  // by the sizes of the last images
-  mutable std::map<std::vector<index>, Cuts> cuts_;               // and by the batch and the threads
+  mutable std::map<Sizes, WinogradChoice> choices_;  // of the last images
+  mutable std::map<Arrays, std::shared_ptr<const Prepared>> prepared_;
   // Few: one per set of forms, and of phases without, that the sizes of the images have asked for.
   mutable std::map<std::vector<int>, std::shared_ptr<const Weights>> weights_;
 };

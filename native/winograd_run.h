@@ -16,17 +16,22 @@ struct Part {
 };
 
 // What a destination of a class sums up along one axis.
-template <class T>
-std::vector<Part> list_parts(const ChannelPacking<T>& packing, int axis, const WinogradForm& form, int cls) {
-  std::vector<Part> out;
+template <class T, class Visit>
+void each_part_along(const ChannelPacking<T>& packing, int axis, const WinogradForm& form, int cls,
+                     Visit visit) {
   int source = 0;
   for (const AxisClass& c : packing.residues[axis]) {
     const int taps = int(c.taps.size());
     if (!taps || (packing.shape.kind == Kind::forward && &c != &packing.residues[axis][std::size_t(cls)]))
       continue;
-    for (int n = 0; n < form.parts(taps); ++n) out.push_back({&c, source, n});
+    for (int n = 0; n < form.parts(taps); ++n) visit(Part{&c, source, n});
     ++source;
   }
+}
+template <class T>
+std::vector<Part> list_parts(const ChannelPacking<T>& packing, int axis, const WinogradForm& form, int cls) {
+  std::vector<Part> out;
+  each_part_along(packing, axis, form, cls, [&](const Part& part) { out.push_back(part); });
   return out;
 }
 
@@ -137,6 +142,12 @@ struct Winograd<T>::Schedule {
     return padded + (overlaid ? std::max(window_elements, behind_elements()) : window_elements);
   }
   index elements() const { return front_elements() + point_elements + (overlaid ? 0 : behind_elements()); }
+};
+
+template <class T>
+struct Winograd<T>::Prepared {
+  WinogradChoice choice;
+  Schedule plan;
 };
 
 template <class T>
@@ -281,6 +292,7 @@ class Winograd<T>::Task {
   T bias_[2 * 64 / sizeof(T)];
   std::vector<Stretch> stretches_[kAxes];
   std::vector<index> src_offset_, weight_offset_;  // of the parts that meet a point, or of taps
+  std::vector<index> part_offset_;                 // of the parts that meet a point of one axis
   Ahead ahead_;                                    // the weights of the next point
 };
 

@@ -403,11 +403,8 @@ class Winograd<T>::Scheduler {
 template <class T>
 typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
                                                      const WinogradChoice& choice) const {
-  std::vector<index> sizes = sizes_of(call.axes);
-  sizes.insert(sizes.end(), {call.src.n, thread_count(call.threads)});
-  return Scheduler(*this, call, choice).with(remembered(cuts_, sizes, [&] {
-    return Scheduler(*this, call, choice).best();
-  }));
+  const Cuts best = Scheduler(*this, call, choice).best();
+  return Scheduler(*this, call, choice).with(best);
 }
 
 template Winograd<float>::Schedule Winograd<float>::schedule(const Call<float>&, const WinogradChoice&) const;

@@ -275,21 +275,28 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
   const WinogradForm* form[kAxes];
   // Where the parts that meet a point of an axis are, or that their source is not here.
   constexpr index kElsewhere = INT64_MIN;
-  std::vector<index> offsets[kAxes][kWinogradMostPoints];
+  std::size_t offsets[kAxes][kWinogradMostPoints + 1];
   index source_step = plan_.rounded, tile_step = plan_.pitch;
+  part_offset_.clear();
   for (int a = kAxes - 1; a >= 0; --a) {
     form[a] = &tiles.variant[a]->shape();
-    for (const Part& part : list_parts(p_, a, *form[a], strand[a]->cls))
-      for (int point = 0; point < form[a]->points; ++point) {
-        if (!form[a]->meets(part.taps(), part.number, point)) continue;
+    for (int point = 0; point < form[a]->points; ++point) {
+      offsets[a][point] = part_offset_.size();
+      each_part_along(p_, a, *form[a], strand[a]->cls, [&](const Part& part) {
+        if (!form[a]->meets(part.taps(), part.number, point)) return;
         const bool here = part.source >= sources.begin[a] && part.source < sources.end[a];
-        offsets[a][point].push_back(here ? (part.source - sources.begin[a]) * source_step +
-                                               part.number * form[a]->shift() * tile_step
-                                         : kElsewhere);
-      }
+        part_offset_.push_back(here ? (part.source - sources.begin[a]) * source_step +
+                                          part.number * form[a]->shift() * tile_step
+                                    : kElsewhere);
+      });
+    }
+    offsets[a][form[a]->points] = part_offset_.size();
     tile_step *= tiles.grid[a];
     source_step *= sources.end[a] - sources.begin[a];
   }
+  const auto each_offset = [&](int a, int point, auto visit) {
+    for (std::size_t n = offsets[a][point]; n < offsets[a][point + 1]; ++n) visit(part_offset_[n]);
+  };
   ChannelTile<T> product = product_of(panel);
   product.bias_stride = sources.first ? 0 : product.dst_stride;
   const index micro = tile_size(runs.run, largest);
@@ -306,15 +313,17 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
     src_offset_.clear();
     weight_offset_.clear();
     index part = 0;
-    for (const index d : offsets[0][point[0]])
-      for (const index h : offsets[1][point[1]])
-        for (const index w : offsets[2][point[2]]) {
+    each_offset(0, point[0], [&](index d) {
+      each_offset(1, point[1], [&](index h) {
+        each_offset(2, point[2], [&](index w) {
           if (d != kElsewhere && h != kElsewhere && w != kElsewhere) {
             src_offset_.push_back(d + h + w);
             weight_offset_.push_back(part * slice);
           }
           ++part;
-        }
+        });
+      });
+    });
     product.taps = index(src_offset_.size());
     product.src_offset = src_offset_.data();
     product.weight_offset = weight_offset_.data();

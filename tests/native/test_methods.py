@@ -660,6 +660,24 @@ def test_large_aligned_results_are_those_of_any_place(path, layout, dtype, width
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+def test_large_results_of_forms_are_those_of_any_place(path, layout):
+    """What a plan keeps of one call is for arrays of the same alignment only."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((1, 80, 64, 9) if layout == "channels_last" else (1, 9, 80, 64), "float32")
+    w = rng.standard_normal((4, 4, 128, 9), "float32")
+    plan = convtranspose.plan(w, 2, "same", data_format=layout, algorithm="winograd")
+    out = plan(x)
+    assert out.nbytes > 2**23
+    assert out.ctypes.data % 64 == 0
+    elsewhere = np.empty(out.size + 1, "float32")[1:].reshape(out.shape)
+    for _ in range(2):
+        np.testing.assert_array_equal(plan(x, out=elsewhere), out)
+        np.testing.assert_array_equal(plan(x), out)
+    want = reference.conv_transpose(x, w, 2, "same", data_format=layout)
+    np.testing.assert_allclose(out, want, atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize(
     ("kernel", "height", "padding"),
     [((1, 2, 2), 32, "valid"), ((1, 1, 4), 29, ((0, 0), (0, 0), (1, -2)))],  # 32: planes share cache sets
