@@ -132,6 +132,7 @@ struct Winograd<T>::Schedule {
   bool summed[1 << kAxes];  // phases without points, by the axes along which they have forms
   int cut_axes;             // of which every source is multiplied by itself: sums go on from one to the next
   index line_step[kAxes];   // between the lines of the window
+  index tail_elements;      // of copies of the last samples, behind whose channels there is no memory
   index window_elements;    // beside a line of zeros
   index point_elements;
   index product_elements, line_elements;  // of one panel and strand, or strand along d if planes leave
@@ -139,7 +140,7 @@ struct Winograd<T>::Schedule {
 
   index behind_elements() const { return product_sets * product_elements + line_sets * line_elements; }
   index front_elements() const {
-    return padded + (overlaid ? std::max(window_elements, behind_elements()) : window_elements);
+    return padded + tail_elements + (overlaid ? std::max(window_elements, behind_elements()) : window_elements);
   }
   index elements() const { return front_elements() + point_elements + (overlaid ? 0 : behind_elements()); }
 };
@@ -199,6 +200,7 @@ class Winograd<T>::Task {
   void transform(const std::vector<Family>& families, const Sources& sources);
   void transform(const Family& family, const Tiles& tiles, const TileSource* const (&source)[kAxes],
                  T* points);
+  void stay_inside(WinogradInput<T>& in, const T** samples, index count) const;
   Runs runs_of(const Family& family, index largest) const;
   ChannelTile<T> product_of(const Panel& panel) const;
   void multiply(const Family& family, const Strand* const (&strand)[kAxes], const Panel& panel,
@@ -273,8 +275,9 @@ class Winograd<T>::Task {
   const KernelTable<T>& table_;
   index first_[kAxes];  // first position of the block
   index group_, image_, images_, pass_begin_, pass_end_, panel_begin_, panel_end_;
-  T *zeros_, *window_, *points_, *products_, *lines_;
-  const T* src_;  // first image and channel
+  T *zeros_, *tail_, *window_, *points_, *products_, *lines_;
+  const T* src_;      // first image and channel
+  const T* src_end_;  // behind the last sample of the array
   // The samples: the source itself, or the window, which starts at source position window_lo_.
   const T* samples_;
   index sample_stride_n_, sample_stride_[kAxes];

@@ -83,7 +83,11 @@ class Winograd<T>::Scheduler {
     s_.rounded = ceil_div(p_.src_channels, lanes_) * lanes_;
     s_.padded = spread<T>(s_.rounded);
     s_.planar = p_.shape.channels_first && call_.dst.stride_c != 1 && call_.dst.stride[2] == 1;
-    s_.copied = call_.src.stride_c != 1 || s_.rounded != p_.src_channels;
+    // Vectors that reach beyond the channels of a sample read those of the next one, which no product meets.
+    // Behind the last samples there is no memory: copies stand for them.
+    const bool reaches = s_.rounded != p_.src_channels;
+    s_.copied = call_.src.stride_c != 1 || (reaches && !samples_in_order());
+    s_.tail_elements = reaches && !s_.copied ? (s_.rounded / p_.src_channels + 1) * s_.rounded : 0;
     s_.passes = s_.sources = 1;
     for (int a = 0; a < kAxes; ++a) {
       WinogradAxis& axis = s_.axis[a] =
@@ -136,6 +140,19 @@ class Winograd<T>::Scheduler {
     s_.in_place = panels_ == 1 && s_.pitch >= 2 * lanes_ && !s_.adds_taps;
     for (const WinogradAxis& axis : s_.axis)
       s_.in_place = s_.in_place && whole_tiles(axis) && axis.strands.size() == axis.variants.size();
+  }
+
+  // Whether the samples follow one another in memory, in the order of the axes, without overlaps.
+  bool samples_in_order() const {
+    const View<const T>& src = call_.src;
+    index reach = src.c;
+    const auto add = [&](index size, index stride) {
+      const bool in_order = size < 2 || stride >= reach;
+      if (size > 1) reach += (size - 1) * stride;
+      return in_order;
+    };
+    return add(src.size[2], src.stride[2]) && add(src.size[1], src.stride[1]) &&
+           add(src.size[0], src.stride[0]) && add(src.n, src.stride_n);
   }
 
   // In a pass that has all strands along w: those of one class differ in their samples alone.

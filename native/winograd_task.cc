@@ -25,14 +25,19 @@ Winograd<T>::Task::Task(const Winograd& method, const Schedule& plan, const Weig
   images_ = std::min(plan_.batch_block, call_.src.n - image_);
   zeros_ = static_cast<T*>(scratch(sizeof(T) * std::size_t(plan_.elements())));
   std::memset(zeros_, 0, sizeof(T) * std::size_t(plan_.padded));
-  window_ = zeros_ + plan_.padded;
+  tail_ = zeros_ + plan_.padded;
+  window_ = tail_ + plan_.tail_elements;
   points_ = zeros_ + plan_.front_elements();
   products_ = plan_.overlaid ? window_ : points_ + plan_.point_elements;
   lines_ = products_ + plan_.product_sets * plan_.product_elements;
   src_ = call_.src.data + image_ * call_.src.stride_n + group_ * p_.src_channels * call_.src.stride_c;
   samples_ = src_;
   sample_stride_n_ = call_.src.stride_n;
-  for (int a = 0; a < kAxes; ++a) sample_stride_[a] = call_.src.stride[a];
+  src_end_ = call_.src.data + (call_.src.n - 1) * call_.src.stride_n + call_.src.c;
+  for (int a = 0; a < kAxes; ++a) {
+    sample_stride_[a] = call_.src.stride[a];
+    src_end_ += (call_.src.size[a] - 1) * call_.src.stride[a];
+  }
 }
 
 template <class T>
@@ -117,6 +122,24 @@ void Winograd<T>::Task::transform(const std::vector<Family>& families, const Sou
     }
 }
 
+// The last samples of the array are read from copies, if vectors would read beyond them, tile by tile.
+template <class T>
+void Winograd<T>::Task::stay_inside(WinogradInput<T>& in, const T** samples, index count) const {
+  const T* const last = src_end_ - plan_.rounded;
+  const T* farthest = src_;
+  for (index n = 0; n < count; ++n)
+    if (samples[n] != zeros_) farthest = std::max(farthest, samples[n]);
+  if (in.tiles > 1 && in.sample_step > 0)
+    in.tiles = std::clamp<index>((last - farthest) / in.sample_step + 1, 1, in.tiles);
+  if (farthest <= last) return;
+  for (index n = 0; n < count; ++n) {
+    if (samples[n] == zeros_ || samples[n] <= last) continue;
+    T* const copy = tail_ + (src_end_ - samples[n]) / p_.src_channels * plan_.rounded;
+    std::copy_n(samples[n], p_.src_channels, copy);
+    samples[n] = copy;
+  }
+}
+
 template <class T>
 void Winograd<T>::Task::transform(const Family& family, const Tiles& tiles,
                                   const TileSource* const (&source)[kAxes], T* points) {
@@ -173,6 +196,7 @@ void Winograd<T>::Task::transform(const Family& family, const Tiles& tiles,
                 *next++ = there && offset[2][sw] != kOutside ? image + row + offset[2][sw] : zeros_;
             }
           in.tiles = all ? std::clamp<index>(whole - w, 1, tiles.grid[2] - w) : 1;
+          if (plan_.tail_elements > 0) stay_inside(in, sample, next - sample);
           kernel(in);
         }
       }
