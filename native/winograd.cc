@@ -50,7 +50,7 @@ std::shared_ptr<const typename Winograd<T>::Prepared> Winograd<T>::prepared(cons
 template <class T>
 bool Winograd<T>::pays(const Call<T>& call) const {
   const WinogradChoice c = choice(call.axes);
-  return c.saves && c.cost < 0.95 * c.direct;
+  return c.saves && c.cost < c.direct;
 }
 
 template <class T>

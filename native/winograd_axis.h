@@ -9,6 +9,7 @@
 // samples apart, as dilation makes them, turn a phase into g strands of every g-th destination, each an
 // ordinary problem on every g-th sample.
 #pragma once
+#include <algorithm>
 #include <numeric>
 #include <vector>
 
@@ -78,6 +79,10 @@ struct WinogradAxis {
   index unit = 1;    // blocks are multiples of it
 
   WinogradCost plain, formed;  // of phases with a single tap, and of the others; adjoints have one phase
+
+  bool has_form() const {
+    return std::any_of(variants.begin(), variants.end(), [](const Variant& v) { return v.form != kPlain; });
+  }
 };
 
 // Distance between the taps of a phase, in samples.

@@ -11,6 +11,12 @@ namespace {
 // that is used once pays for the transform of its weights as well, or for the order of its taps.
 constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56, kPackTap = 40;
 
+// These choose among the forms. Beside the direct sum, small images and sums of few channels show what
+// transforms cost in full, which is the more the more axes have forms: per image, and per axis and vector, of
+// which the last one need not be filled. Among the forms the same numbers would prefer larger tiles, whose
+// weights are more.
+constexpr double kStart = 2500, kInputPerAxis = 8, kOutputPerAxis = 8.5;
+
 // Weights that no third cache holds come from memory, which two threads wait for at this many vector
 // operations per vector, unless the products take longer; an adjoint, whose sums go on from source to source,
 // waits beside them. Constants: the choice, and with it the bits, must not depend on the machine.
@@ -159,6 +165,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   double vectors = 0;
   for (const Panel& panel : p.panels) vectors += panel.vectors;
   const double channels = double(p.src_channels), lanes = p.table->lanes;
+  const double src_vectors = double(ceil_div(p.src_channels, p.table->lanes));
   const int most_rough = few_products(p) ? 0 : kWinogradMostRough;
   std::vector<Option> all[kAxes];
   WinogradChoice best;
@@ -175,7 +182,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   const double taps = double(p.shape.taps()) * vectors * channels;
   best.direct = with_waiting(best.direct_products * vectors * channels + kWeight * taps, taps, p);
   const double weight = kWeight + (use == Use::once ? kPack : 0);
-  best.cost = -1;
+  double least = -1;
   double inputs = double(p.shape.c_in), outputs = double(p.shape.c_out);
   for (const Axis& axis : axes) {
     inputs *= double(axis.i);
@@ -204,7 +211,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         const double bytes = formed_weights * lanes * sizeof(T) * double(p.shape.groups);
         const bool adds_taps = may_add && h.adds_pairs(p.residues[1]) && w.adds_pairs(p.residues[2]) &&
                                (use == Use::once || (tiles < kManyTiles && bytes > kKeptWeights));
-        double products = 0, cost = 0, weights = 0;
+        double products = 0, cost = 0, weights = 0, more = kStart;
         bool summed[1 << kAxes], sums = false, saves = false;
         for (int axes = 0; axes < 1 << kAxes; ++axes) {
           const WinogradCost& c = costs[axes];
@@ -223,6 +230,12 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
           const bool asked = p.shape.algorithm == Algorithm::winograd && axes == all_formed;
           summed[axes] = summed[axes] && (axes == 0 || (direct <= with_form && !asked));
           (summed[axes] ? sums : saves) = true;
+          if (!summed[axes]) {
+            int formed = 0;
+            for (int a = 0; a < kAxes; ++a) formed += (axes >> a & 1) && axis[a]->has_form();
+            more += formed * (c.points * kInputPerAxis * src_vectors + c.sums * kOutputPerAxis * vectors) -
+                    (c.points * kInput * channels / lanes + c.sums * kOutput * vectors);
+          }
           cost += summed[axes] ? direct : with_form;
           products += summed[axes] ? c.direct : c.products;
           weights += (summed[axes] ? c.taps : c.weights) * vectors * channels;
@@ -230,14 +243,15 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
         cost = with_waiting(cost, weights, p);
         const double tile = d.tile_points() * h.tile_points() * w.tile_points() * channels;
         const bool fits = p.shape.kind == Kind::forward || kFewestTiles * tile <= kPointShare * arrays;
-        if (best.cost >= 0 && (fits == best_fits ? cost >= best.cost : best_fits)) continue;
+        if (least >= 0 && (fits == best_fits ? cost >= least : best_fits)) continue;
         best_fits = fits;
         best.cut[0] = d.cut, best.cut[1] = h.cut, best.cut[2] = w.cut;
         std::copy(std::begin(summed), std::end(summed), best.summed);
         best.sums = sums;
         best.saves = saves;
         best.adds_taps = adds_taps;
-        best.cost = cost;
+        least = cost;
+        best.cost = cost + more;
         best.products = products;
       }
   return best;

@@ -140,7 +140,8 @@ struct Winograd<T>::Schedule {
 
   index behind_elements() const { return product_sets * product_elements + line_sets * line_elements; }
   index front_elements() const {
-    return padded + tail_elements + (overlaid ? std::max(window_elements, behind_elements()) : window_elements);
+    return padded + tail_elements +
+           (overlaid ? std::max(window_elements, behind_elements()) : window_elements);
   }
   index elements() const { return front_elements() + point_elements + (overlaid ? 0 : behind_elements()); }
 };

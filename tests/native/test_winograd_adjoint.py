@@ -1,5 +1,9 @@
 """The adjoint by Winograd forms: the phases of its source are summed as points."""
 
+import ctypes
+import mmap
+import sys
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -266,3 +270,38 @@ def test_windows_hold_the_lines_of_one_phase(layout):
     assert "F(" in plan.explain(y_shape)
     whole = 4 * (w.size + 5 * 32 * 24 * 256)
     assert plan.workspace_bytes(y_shape, threads=2) < whole / 4
+
+
+def before_a_forbidden_page(shape):
+    """A float32 array whose last number is the last one of a page, with nothing readable behind it."""
+    page = mmap.PAGESIZE
+    size = 4 * int(np.prod(shape))
+    memory = mmap.mmap(-1, (size // page + 2) * page)
+    array = np.frombuffer(memory, "u1")
+    forbidden = len(array) // page * page - page
+    mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+    assert mprotect(ctypes.c_void_p(array.ctypes.data + forbidden), ctypes.c_size_t(page), 0) == 0
+    return array[forbidden - size : forbidden].view("float32").reshape(shape)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pages are protected by other means there")
+@pytest.mark.parametrize("kind", ["forward", "adjoint"])
+@pytest.mark.parametrize(
+    ("channels", "groups", "width"), [(1, 1, 9), (3, 1, 1), (21, 1, 11), (7, 3, 5), (40, 1, 4)]
+)
+def test_nothing_behind_the_samples_is_read(path, kind, channels, groups, width):
+    """Vectors may reach beyond the channels of a sample, never beyond the array."""
+    rng = np.random.default_rng(5)
+    w = rng.standard_normal((4, 4, channels, channels * groups), "float32")
+    plan = convtranspose.plan(w, 2, "same", groups=groups)
+    plan = Plan(kind, w, plan.options, algorithm="winograd")
+    x = before_a_forbidden_page((2, 6, 2 * width, channels * groups))
+    x[...] = rng.standard_normal(x.shape, "float32")
+    want = Plan(kind, w, plan.options, algorithm="direct")(x)
+    np.testing.assert_allclose(plan(x), want, atol=1e-4)
+    # Lines apart, and axes in another order: what follows a sample is no sample then, or an earlier one.
+    apart = np.full((2, 6, 4 * width, channels * groups), np.nan, "float32")[:, :, ::2]
+    turned = np.empty((2, 2 * width, 6, channels * groups), "float32").swapaxes(1, 2)
+    apart[...] = turned[...] = x
+    for view in (apart, turned, x[:, ::-1]):
+        np.testing.assert_array_equal(plan(view), plan(np.ascontiguousarray(view)))
