@@ -578,8 +578,8 @@ struct ChannelMethod<T>::Task {
     // Planar destinations pass through a buffer of whole panels.
     tile.columns = plan.planar ? width : panel->columns;
     tile.dst_stride_c = plan.planar ? 1 : call.dst.stride_c;
-    tile.streams =
-        plan.streams && !plan.planar && panel->columns == width && width * index(sizeof(T)) % 64 == 0;
+    tile.streams = plan.streams && !plan.planar && call.dst.stride_c == 1 && panel->columns == width &&
+                   width * index(sizeof(T)) % 64 == 0;
     if (!plan.packs) tile.weights = self.weights_.data() + group * packing.group_weights + panel->weights;
   }
 

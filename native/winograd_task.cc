@@ -456,7 +456,7 @@ void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel&
   tile.dst_stride_c = to_stride_c_;
   tile.dst_strip = to_strip_;
   tile.columns = plan_.planar ? width : panel.columns;
-  tile.streams = plan_.streams && !plan_.planar && panel.columns == width;
+  tile.streams = plan_.streams && to_stride_c_ == 1 && !plan_.planar && panel.columns == width;
   // Elements from sample 0 of the memory at hand to one of the source's.
   const auto place = [&](int a, index sample) {
     return (plan_.copied && a < 2 ? sample / plan_.line_step[a] : sample) * sample_stride_[a];

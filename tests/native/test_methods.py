@@ -677,6 +677,28 @@ def test_large_results_of_forms_are_those_of_any_place(path, layout):
     np.testing.assert_allclose(out, want, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "strides", "algorithm"),
+    [
+        ((2, 64, 96, 20), (3, 3, 64, 20), 2, "winograd"),  # some phases are direct sums
+        ((140, 1, 6, 16), (24, 24, 128, 16), 24, "direct"),  # lines of too many images for a buffer
+    ],
+)
+def test_large_results_may_lie_in_another_order(path, x_shape, w_shape, strides, algorithm):
+    """Channels of aligned results that are no neighbours do not go around the caches by vectors."""
+    rng = np.random.default_rng(7)
+    x, w = rng.standard_normal(x_shape, "float32"), rng.standard_normal(w_shape, "float32")
+    plan = convtranspose.plan(w, strides, "same", algorithm=algorithm)
+    want = plan(x)
+    n, height, width, channels = want.shape
+    memory = np.empty(want.size + 16, "float32")
+    start = -memory.ctypes.data % 64 // 4
+    planes = memory[start : start + want.size].reshape(n, channels, height, width)
+    out = planes.transpose(0, 2, 3, 1)
+    plan(x, out=out)
+    np.testing.assert_array_equal(out, want)
+
+
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize(
     ("kernel", "height", "padding"),
