@@ -311,7 +311,8 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     s.streams = outgrows_caches(call.dst) && run * index(sizeof(T)) >= kLeastRunBytes;
   } else {
     const bool few_terms = packing_.src_channels * most_taps(kAxes) <= kFewTerms;
-    s.streams = worth_streaming(call.dst, packing_.dst_channels, few_terms ? kKeptCaches : 4);
+    s.streams = call.dst.stride_c == 1 &&
+                worth_streaming(call.dst, packing_.dst_channels, few_terms ? kKeptCaches : 4);
   }
   // What caches hold need not be fetched.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
@@ -578,8 +579,8 @@ struct ChannelMethod<T>::Task {
     // Planar destinations pass through a buffer of whole panels.
     tile.columns = plan.planar ? width : panel->columns;
     tile.dst_stride_c = plan.planar ? 1 : call.dst.stride_c;
-    tile.streams = plan.streams && !plan.planar && call.dst.stride_c == 1 && panel->columns == width &&
-                   width * index(sizeof(T)) % 64 == 0;
+    tile.streams =
+        plan.streams && !plan.planar && panel->columns == width && width * index(sizeof(T)) % 64 == 0;
     if (!plan.packs) tile.weights = self.weights_.data() + group * packing.group_weights + panel->weights;
   }
 

@@ -59,8 +59,8 @@ constexpr index kMostRowChannels = 128;
 
 template <class T>
 bool rows_may_pay(const Shape& shape, const Path& path) {
-  const bool registers =
-      kernels<T>(path).max_positions[1] >= 8;  // for tiles of rows as large as those of channels
+  // For tiles of rows as large as those of channels.
+  const bool registers = kernels<T>(path).max_positions[1] >= 8;
   bool single = registers && shape.kind == Kind::forward && shape.channels_first && shape.s[2] == 2 &&
                 shape.src_channels() <= kMostRowChannels;
   for (int a = 0; a < kAxes; ++a) single = single && shape.k[a] == shape.s[a] && shape.d[a] == 1;

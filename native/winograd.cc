@@ -41,8 +41,8 @@ WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
 
 template <class T>
 std::shared_ptr<const typename Winograd<T>::Prepared> Winograd<T>::prepared(const Call<T>& call) const {
-  const WinogradChoice chosen = choice(call.axes);
   return remembered(prepared_, arrays_of(call), [&] {
+    const WinogradChoice chosen = choice(call.axes);
     return std::make_shared<const Prepared>(Prepared{chosen, schedule(call, chosen)});
   });
 }

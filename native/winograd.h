@@ -121,14 +121,18 @@ class Winograd {
   using Arrays = std::array<index, 3 * kAxes + 2 + 11>;  // and batch, threads, strides, place in a line
   static Sizes sizes_of(const Axis (&axes)[kAxes]);
   static Arrays arrays_of(const Call<T>& call);
-  // What has been found for these numbers, or is now.
+  // What has been found for these numbers, or is now: perhaps by two threads at once, which find the same.
   template <class Numbers, class Value, class Find>
   Value remembered(std::map<Numbers, Value>& known, const Numbers& numbers, Find find) const {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      const auto old = known.find(numbers);
+      if (old != known.end()) return old->second;
+    }
+    Value found = find();
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto old = known.find(numbers);
-    if (old != known.end()) return old->second;
     if (known.size() >= 64) known.clear();  // sizes that change at every call must not pile up
-    return known[numbers] = find();
+    return known[numbers] = std::move(found);
   }
   WinogradChoice choice(const Axis (&axes)[kAxes]) const;
   std::shared_ptr<const Prepared> prepared(const Call<T>& call) const;

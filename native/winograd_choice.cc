@@ -12,9 +12,9 @@ namespace {
 constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56, kPackTap = 40;
 
 // These choose among the forms. Beside the direct sum, small images and sums of few channels show what
-// transforms cost in full, which is the more the more axes have forms: per image, and per axis and vector, of
-// which the last one need not be filled. Among the forms the same numbers would prefer larger tiles, whose
-// weights are more.
+// transforms cost in full, which is the more the more axes have forms: per image and group, and per axis and
+// vector, of which the last one need not be filled. Among the forms the same numbers would prefer larger
+// tiles, whose weights are more.
 constexpr double kStart = 2500, kInputPerAxis = 8, kOutputPerAxis = 8.5;
 
 // Weights that no third cache holds come from memory, which two threads wait for at this many vector

@@ -111,7 +111,8 @@ class Winograd<T>::Scheduler {
 
     // Neighbours of a phase that lie pages apart are no stream that the processor would see.
     const bool far = s_.axis[2].dst_step * call_.dst.stride[2] * index(sizeof(T)) >= 4096;
-    s_.streams = worth_streaming(call_.dst, p_.dst_channels, far ? 2 : 4);
+    s_.streams =
+        (s_.planar || call_.dst.stride_c == 1) && worth_streaming(call_.dst, p_.dst_channels, far ? 2 : 4);
     s_.pitch = spread<T>(s_.sources * s_.rounded);
 
     // Where the taps are several samples apart, or an adjoint sums up the phases of a stride, every line of
@@ -420,8 +421,8 @@ class Winograd<T>::Scheduler {
 template <class T>
 typename Winograd<T>::Schedule Winograd<T>::schedule(const Call<T>& call,
                                                      const WinogradChoice& choice) const {
-  const Cuts best = Scheduler(*this, call, choice).best();
-  return Scheduler(*this, call, choice).with(best);
+  Scheduler scheduler(*this, call, choice);
+  return scheduler.with(scheduler.best());
 }
 
 template Winograd<float>::Schedule Winograd<float>::schedule(const Call<float>&, const WinogradChoice&) const;

@@ -318,8 +318,13 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
     tile_step *= tiles.grid[a];
     source_step *= sources.end[a] - sources.begin[a];
   }
-  const auto each_offset = [&](int a, int point, auto visit) {
-    for (std::size_t n = offsets[a][point]; n < offsets[a][point + 1]; ++n) visit(part_offset_[n]);
+  struct Range {
+    const index *first, *last;
+    const index* begin() const { return first; }
+    const index* end() const { return last; }
+  };
+  const auto offsets_of = [&](int a, int point) -> Range {
+    return {part_offset_.data() + offsets[a][point], part_offset_.data() + offsets[a][point + 1]};
   };
   ChannelTile<T> product = product_of(panel);
   product.bias_stride = sources.first ? 0 : product.dst_stride;
@@ -337,17 +342,15 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
     src_offset_.clear();
     weight_offset_.clear();
     index part = 0;
-    each_offset(0, point[0], [&](index d) {
-      each_offset(1, point[1], [&](index h) {
-        each_offset(2, point[2], [&](index w) {
+    for (const index d : offsets_of(0, point[0]))
+      for (const index h : offsets_of(1, point[1]))
+        for (const index w : offsets_of(2, point[2])) {
           if (d != kElsewhere && h != kElsewhere && w != kElsewhere) {
             src_offset_.push_back(d + h + w);
             weight_offset_.push_back(part * slice);
           }
           ++part;
-        });
-      });
-    });
+        }
     product.taps = index(src_offset_.size());
     product.src_offset = src_offset_.data();
     product.weight_offset = weight_offset_.data();
@@ -456,7 +459,7 @@ void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel&
   tile.dst_stride_c = to_stride_c_;
   tile.dst_strip = to_strip_;
   tile.columns = plan_.planar ? width : panel.columns;
-  tile.streams = plan_.streams && to_stride_c_ == 1 && !plan_.planar && panel.columns == width;
+  tile.streams = plan_.streams && !plan_.planar && panel.columns == width;
   // Elements from sample 0 of the memory at hand to one of the source's.
   const auto place = [&](int a, index sample) {
     return (plan_.copied && a < 2 ? sample / plan_.line_step[a] : sample) * sample_stride_[a];
