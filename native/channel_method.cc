@@ -30,6 +30,10 @@ constexpr index kMostLineBytes = 256 << 10;  // of all lines in that buffer
 constexpr index kLeastRunBytes = 512;        // that is worth a way around the caches
 constexpr index kFewTerms = 16;              // of a sum, which do not hide its store
 
+// Positions that share weights which the second cache does not hold beside them, at least.
+constexpr index kSharingPositions = 140;
+constexpr index kAllTaps = INT64_MAX;
+
 template <class T>
 class ChannelMethod final : public Method<T> {
  public:
@@ -79,6 +83,8 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   bool packs;              // tasks pack what they use
   index packed_elements;   // of the phases that are packed together
   index line_piece;        // positions of a line that pass through the buffer at once
+  index tap_run;           // taps along d and h that pass the tiles of a block before the next ones do
+  index sum_elements;      // of the lines whose sums go on from one run of taps to the next
   bool streams;            // destinations go around the caches
   bool planar;             // lines of destinations leave a buffer transposed
   bool joins;              // whole lines of all phases of h leave it together
@@ -89,6 +95,13 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   bool fetches_weights;    // or the weights of the next phase
   index scratch_elements;  // per thread
 
+  // Whether a window [lo, hi) along w needs no copy.
+  bool reads_in_place(const View<const T>& src, index lo, index hi) const {
+    const index step = src.stride[2] * this->axis[2].src_step;
+    const bool halo = !along_batch && (lo < 0 || hi > this->axis[2].src_size);
+    const bool spread_out = along_batch || step * index(sizeof(T)) % 4096 != 0;
+    return src.stride_c == 1 && !halo && spread_out;
+  }
   bool stages_results() const { return planar && streams; }
   // Elements of the buffer that planes pass on their way from the buffer of lines.
   index staged() const { return stages_results() ? kStageElements<T> : 0; }
@@ -251,7 +264,16 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     return count;
   };
 
+  index lo, hi;
+  s.axis[2].window(s.axis[2].q_begin, s.axis[2].q_end, lo, hi);
+  const bool in_place = s.reads_in_place(src, lo, hi);  // all blocks
+
   const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
+  const index tap_bytes = packing_.src_channels * packing_.shape.k[2] * panel_width * index(sizeof(T));
+  const index kernel_bytes = tap_bytes * packing_.shape.k[0] * packing_.shape.k[1];
+  const bool cut = !packs && !s.along_batch && packing_.shape.kind == Kind::adjoint &&
+                   kernel_bytes > std::max(l2_bytes() / 4, tap_bytes);
+  s.tap_run = cut ? std::max<index>(l2_bytes() / 16 / tap_bytes, 1) : kAllTaps;
   const index share = scratch_share(packing_.shape, call);
   s.packs = packs;
   s.packed_elements =
@@ -276,8 +298,12 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     return false;
   };
   const index smallest_w = s.along_batch ? 1 : 2 * largest;
-  const index most = packs ? budget : std::clamp(share, budget / 4, budget);
-  while (window_elements(s.block, s.batch_block) > most && halve(smallest_w)) {
+  const index most = packs ? budget : std::clamp(share, budget / 4, cut ? 2 * budget : budget);
+  const auto shares_weights = [&] {
+    return cut && in_place && kernel_bytes > l2_bytes() / 2 &&
+           s.block[0] * s.block[1] * s.block[2] < 2 * kSharingPositions;
+  };
+  while (window_elements(s.block, s.batch_block) > most && !shares_weights() && halve(smallest_w)) {
   }
 
   const auto count_tasks = [&] {
@@ -285,7 +311,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     return s.batch_blocks * packing_.shape.groups * s.count();
   };
   const index panels = index(packing_.panels.size());
-  const index wanted = threads > 1 ? 4 * threads : 1;
+  const index wanted = threads > 1 ? (cut && in_place ? 2 : 4) * threads : 1;
   index blocks = count_tasks();
   s.panel_run = panels;
   // Few blocks: share out the panels where weights weigh more than pixels, else cut finer.
@@ -320,8 +346,12 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
                   worth_fetching(src, 3) && (src.stride_c == 1 || planar);
   s.fetches_weights =
       !s.looks_ahead && !packs && is_far(packing_.group_weights * packing_.shape.groups * index(sizeof(T)));
-  const index window = window_elements(s.block, s.batch_block);
-  s.scratch_elements = window + s.batch_block * s.line_elements + s.packed_elements + s.staged();
+  const index window = in_place ? 0 : window_elements(s.block, s.batch_block);
+  const index lines =
+      s.planar ? s.join_lines * std::min(s.line_piece, s.block[2]) : s.block[0] * s.block[1] * s.block[2];
+  s.sum_elements = cut ? lines * panel_width : 0;
+  s.scratch_elements =
+      s.sum_elements + window + s.batch_block * s.line_elements + s.packed_elements + s.staged();
   return s;
 }
 
@@ -386,6 +416,7 @@ struct ChannelMethod<T>::Task {
   index source_n, source_stride[kAxes];
   T *buffer, *packed;  // (strip, position, channel) of planar destinations; the weights of tasks that pack
   T* stage;            // what planes pass
+  T* sums;             // of (line, position, lane), which go on
 
   // The panel at hand.
   const Panel* panel = nullptr;
@@ -402,7 +433,10 @@ struct ChannelMethod<T>::Task {
   };
   std::vector<index> src_offset, weight_offset;
   const Phase* listed[kAxes] = {};
-  Met listed_taps[kAxes];
+  Met listed_taps[kAxes], listed_run;
+  // The taps along d and h, of a phase in their order, whose products are added now.
+  Met tap_run{0, kAllTaps};
+  bool last_run = true;
 
   // Destinations [begin, end) of a phase along w, some at least, those of them that inputs reach, and the
   // positions of the tiles of these: the same on all lines.
@@ -502,26 +536,24 @@ struct ChannelMethod<T>::Task {
     const View<const T>& src = call.src;
     index lo[kAxes], hi[kAxes];
     for (int a = 0; a < kAxes; ++a) plan.axis[a].window(q[a], q_stop[a], lo[a], hi[a]);
-    const bool halo = !plan.along_batch && (lo[2] < 0 || hi[2] > plan.axis[2].src_size);
+    const bool in_place = plan.reads_in_place(src, lo[2], hi[2]);
     for (int a = 0; a < kAxes; ++a)
       if (a < 2 || plan.along_batch) {
         lo[a] = std::max<index>(lo[a], 0);
         hi[a] = std::max(lo[a], std::min(hi[a], plan.axis[a].src_size));
       }
     const T* const first = src.data + image * src.stride_n + group * channels * src.stride_c;
-    const index step = src.stride[2] * plan.axis[2].src_step;
-    const bool spread_out = plan.along_batch || step * index(sizeof(T)) % 4096 != 0;
-    const bool in_place = src.stride_c == 1 && !halo && spread_out;
     const index pitch = spread<T>(channels);
     index positions = 1;  // of one image
     for (int a = 0; a < kAxes; ++a) positions *= hi[a] - lo[a];
     const index window = in_place ? 0 : images * positions * pitch;
-    const index elements =
-        window + plan.batch_block * plan.line_elements + plan.packed_elements + plan.staged() + 64;
+    const index elements = window + plan.batch_block * plan.line_elements + plan.packed_elements +
+                           plan.staged() + plan.sum_elements + 64;
     T* to = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
     buffer = to + window;
     packed = buffer + plan.batch_block * plan.line_elements;
     stage = packed + plan.packed_elements;
+    sums = stage + plan.staged();
     if (in_place) {
       source = first;
       source_n = src.stride_n;
@@ -636,12 +668,12 @@ struct ChannelMethod<T>::Task {
     }
     fetch_following(pd, ph, pw, (d1 - d0) * (h1 - h0), w1 - w0);
     const Stretch stretch = stretch_of(pw, w0, w1);
-    for (index jd = d0; jd < d1; ++jd)
-      for (index jh = h0; jh < h1; ++jh)
-        line(pd, ph, stretch, jd, jh,
-             destination(place(plan.axis[0], pd, jd), place(plan.axis[1], ph, jh)) +
-                 pw.dst0 * call.dst.stride[2],
-             plan.axis[2].dst_step * call.dst.stride[2]);
+    each_run({pd, ph, d0, d1, h0, h1}, stretch, [&](index jd, index jh, T* line_sums) {
+      line(pd, ph, stretch, jd, jh,
+           destination(place(plan.axis[0], pd, jd), place(plan.axis[1], ph, jh)) +
+               pw.dst0 * call.dst.stride[2],
+           plan.axis[2].dst_step * call.dst.stride[2], line_sums);
+    });
   }
 
   // Planar destinations: all phases of a piece of a line, or of whole lines of all phases of h, meet in a
@@ -700,10 +732,10 @@ struct ChannelMethod<T>::Task {
         if (empty) break;
         const Phase& pw = stretch.phase;
         fetch_following(pd, *ph, pw, h1 - h0, stretch.end - stretch.begin);
-        for (index jh = h0; jh < h1; ++jh) {
+        each_run({pd, *ph, jd, jd + 1, h0, h1}, stretch, [&](index, index jh, T* line_sums) {
           T* const row = buffer + (place(h, *ph, jh) - lines.begin) * (end - begin) * strip;
-          line(pd, *ph, stretch, jd, jh, row + (pw.dst0 - begin) * strip, w.dst_step * strip);
-        }
+          line(pd, *ph, stretch, jd, jh, row + (pw.dst0 - begin) * strip, w.dst_step * strip, line_sums);
+        });
       }
     }
     for (auto from = blank.begin(), next = from; from != blank.end(); from = next) {
@@ -720,6 +752,28 @@ struct ChannelMethod<T>::Task {
     }
   }
 
+  // Lines [d0, d1) and [h0, h1) of a phase.
+  struct Box {
+    const Phase &pd, &ph;
+    index d0, d1, h0, h1;
+  };
+
+  // Visits the lines of a box, all of them with one run of taps after the other: the weights of a run stay in
+  // the second cache, and what lies between two visits of a line are its sums.
+  template <class Visit>
+  void each_run(const Box& box, const Stretch& stretch, Visit visit) {
+    const index taps = index(box.pd.cls->taps.size() * box.ph.cls->taps.size());
+    const index run = std::min(plan.tap_run, std::max<index>(taps, 1));
+    for (tap_run = {0, run};; tap_run = {tap_run.end, tap_run.end + run}) {
+      last_run = tap_run.end >= taps;
+      T* line_sums = sums;
+      for (index jd = box.d0; jd < box.d1; ++jd)
+        for (index jh = box.h0; jh < box.h1; ++jh, line_sums += (stretch.end - stretch.begin) * width)
+          visit(jd, jh, line_sums);
+      if (last_run) break;
+    }
+  }
+
   Stretch stretch_of(const Phase& pw, index begin, index end) const {
     if (plan.along_batch) return {pw, begin, end, begin, end, self.finite_ ? tile_size(images, largest) : 1};
     Stretch s{pw, begin, end, begin, end, 1};
@@ -728,8 +782,9 @@ struct ChannelMethod<T>::Task {
     return s;
   }
 
-  // A stretch of one line: `row` is where j = 0 goes.
-  void line(const Phase& pd, const Phase& ph, const Stretch& w, index jd, index jh, T* row, index dst_step) {
+  // A stretch of one line: `row` is where j = 0 goes, and its sums are kept in `line_sums`, if they go on.
+  void line(const Phase& pd, const Phase& ph, const Stretch& w, index jd, index jh, T* row, index dst_step,
+            T* line_sums) {
     Met met[kAxes] = {meet(0, pd, jd), meet(1, ph, jh), {0, index(w.phase.cls->taps.size())}};
     const T* const from = source + jd * plan.axis[0].src_step * source_stride[0] +
                           jh * plan.axis[1].src_step * source_stride[1];
@@ -758,13 +813,38 @@ struct ChannelMethod<T>::Task {
       }
     };
     collect(pd, ph, w.phase, met);  // along w halos meet all taps
-    tiles(w.reached, w.reached_end, w.size);
+    if (tap_run.begin == 0 && last_run)
+      tiles(w.reached, w.reached_end, w.size);
+    else
+      go_on(w, from, step, row, dst_step, line_sums);
+    if (!last_run) return;
     if (w.reached > w.begin || w.reached_end < w.end) {  // where no input reaches: the bias alone
       const index size = w.reached < w.reached_end ? largest : w.size;
       tile.taps = 0;
       tiles(w.begin, w.reached, size);
       tiles(w.reached_end, w.end, size);
     }
+  }
+
+  // The tiles of a line with one run of taps: sums are where the run before has left them, and stay there for
+  // the next.
+  void go_on(const Stretch& w, const T* from, index step, T* row, index dst_step, T* line_sums) {
+    const ChannelTile<T> whole = tile;
+    if (!last_run) {
+      row = line_sums - w.begin * width;
+      dst_step = tile.dst_stride = tile.columns = width;
+      tile.dst_stride_c = 1;
+      tile.dst_strip = 0;
+      tile.streams = false;
+    }
+    if (tap_run.begin > 0) tile.bias_stride = width;
+    for (index j = w.reached; j < w.reached_end; j += w.size) {
+      tile.src = from + j * step;
+      tile.dst = row + j * dst_step;
+      if (tap_run.begin > 0) tile.bias = line_sums + (j - w.begin) * width;
+      compute(std::min(w.size, w.reached_end - j));
+    }
+    tile = whole;
   }
 
   // While `count` lines of a phase are computed, kernels fetch the weights that come behind its own, if those
@@ -798,9 +878,10 @@ struct ChannelMethod<T>::Task {
   // The taps of a destination that meet the source, as destination 0 would read them; neighbours have the
   // same ones, so a list lasts until others do.
   void collect(const Phase& pd, const Phase& ph, const Phase& pw, const Met (&met)[kAxes]) {
-    const bool known =
-        listed[0] == &pd && listed[1] == &ph && listed[2] == &pw && std::equal(met, met + kAxes, listed_taps);
+    const bool known = listed[0] == &pd && listed[1] == &ph && listed[2] == &pw &&
+                       std::equal(met, met + kAxes, listed_taps) && tap_run == listed_run;
     if (!known) {
+      listed_run = tap_run;
       listed[0] = &pd, listed[1] = &ph, listed[2] = &pw;
       std::copy_n(met, kAxes, listed_taps);
       list(pd, ph, pw, met);
@@ -822,11 +903,13 @@ struct ChannelMethod<T>::Task {
       return plan.axis[a].source(p, p.cls->taps[std::size_t(tap)], 0) * source_stride[a];
     };
     for (index td = met[0].begin; td < met[0].end; ++td)
-      for (index th = met[1].begin; th < met[1].end; ++th)
+      for (index th = met[1].begin; th < met[1].end; ++th) {
+        if (td * nh + th < tap_run.begin || td * nh + th >= tap_run.end) continue;
         for (index tw = met[2].begin; tw < (run_of_taps ? std::min<index>(1, nw) : met[2].end); ++tw) {
           src_offset.push_back(offset(0, pd, td) + offset(1, ph, th) + offset(2, pw, tw));
           weight_offset.push_back((before - origin + (td * nh + th) * nw + tw) * slice);
         }
+      }
     tile.src_offset = src_offset.data();
     tile.weight_offset = weight_offset.data();
   }

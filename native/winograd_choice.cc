@@ -17,6 +17,10 @@ constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56, kPackTap = 4
 // tiles, whose weights are more.
 constexpr double kStart = 2500, kInputPerAxis = 8, kOutputPerAxis = 8.5;
 
+// An adjoint whose taps would fill a second cache adds them up in runs, as long as its sums are, and reads
+// channels last where they lie: so much of the cost of other direct sums.
+constexpr double kLongSums = 0.65, kLongSumBytes = 512 << 10;
+
 // Weights that no third cache holds come from memory, which two threads wait for at this many vector
 // operations per vector, unless the products take longer; an adjoint, whose sums go on from source to source,
 // waits beside them. Constants: the choice, and with it the bits, must not depend on the machine.
@@ -180,7 +184,11 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
     best.direct_products *= taps;
   }
   const double taps = double(p.shape.taps()) * vectors * channels;
-  best.direct = with_waiting(best.direct_products * vectors * channels + kWeight * taps, taps, p);
+  const bool long_sums = p.shape.kind == Kind::adjoint && !p.shape.channels_first &&
+                         p.shape.taps() > p.shape.k[2] && p.panels[0].vectors == 2 &&
+                         taps / vectors * 2 * lanes * sizeof(T) > kLongSumBytes;
+  best.direct = with_waiting(
+      best.direct_products * vectors * channels * (long_sums ? kLongSums : 1) + kWeight * taps, taps, p);
   const double weight = kWeight + (use == Use::once ? kPack : 0);
   double least = -1;
   double inputs = double(p.shape.c_in), outputs = double(p.shape.c_out);

@@ -46,8 +46,8 @@ void Winograd<T>::Task::run() {
   for (index pass = pass_begin_; pass < pass_end_; ++pass) run_pass(pass);
 }
 
-// The source window of all variants, channels last and rounded up to whole vectors; along d and h perhaps of
-// one variant and one source only.
+// The source window of all variants, channels last, every sample with room for whole vectors, whose rest no
+// product meets; along d and h perhaps of one variant and one source only.
 template <class T>
 void Winograd<T>::Task::copy_window(const Variant* const (&variant)[kAxes], index offset_d, index offset_h) {
   const index offset[kAxes] = {offset_d, offset_h, 0};
@@ -82,8 +82,6 @@ void Winograd<T>::Task::copy_window(const Variant* const (&variant)[kAxes], inde
   for (index n = 0; n < images_; ++n)
     for (index d = 0; d < size[0]; ++d)
       for (index h = 0; h < size[1]; ++h, to += size[2] * plan_.padded) {
-        if (plan_.rounded > p_.src_channels)
-          std::memset(to, 0, sizeof(T) * std::size_t(size[2] * plan_.padded));
         const T* from = src_ + n * src.stride_n + (window_lo_[0] + d * step[0]) * src.stride[0] +
                         (window_lo_[1] + h * step[1]) * src.stride[1] + window_lo_[2] * src.stride[2];
         if (src.stride_c == 1) {

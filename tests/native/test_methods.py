@@ -701,6 +701,44 @@ def test_large_results_may_lie_in_another_order(path, x_shape, w_shape, strides,
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
 @pytest.mark.parametrize(
+    ("kernel", "channels", "groups", "strides", "sizes", "padding", "batch"),
+    [
+        ((40, 40), (21, 21), 1, 8, (5, 13), "valid", 1),
+        ((40, 40), (21, 21), 1, 8, (3, 17), "same", 2),  # lines with halos
+        ((40, 40), (5, 40), 1, 3, (4, 30), ((50, -3), (0, 13)), 1),  # results that no tap reaches, two panels
+        ((33, 20), (48, 40), 2, (9, 4), (2, 15), "same", 1),
+        ((9, 10, 8), (24, 33), 1, (2, 3, 4), (3, 2, 9), "valid", 1),
+    ],
+)
+def test_long_sums_are_added_in_runs(path, layout, kernel, channels, groups, strides, sizes, padding, batch):
+    """Taps of more weights than a second cache holds pass the tiles run by run, which changes no bit."""
+    rng = np.random.default_rng(23)
+    c_out, c_in = channels
+    w = rng.integers(-3, 4, (*kernel, c_out // groups, c_in)).astype("float32")
+    options = {"strides": strides, "padding": padding, "data_format": layout, "groups": groups}
+    forward = convtranspose.plan(w, algorithm="direct", **options)
+    at = 1 if layout == "channels_last" else 2
+    x_shape = (batch, *sizes, c_in) if at == 1 else (batch, c_in, *sizes)
+    dy = rng.integers(-3, 4, forward.output_shape(x_shape)).astype("float32")
+    adjoint = Plan("adjoint", w, forward.options, algorithm="direct")
+    want = reference.conv(dy, w, sizes, **options).astype("float32")
+    check_on_threads(adjoint, dy, want)
+
+    # Sums that are rounded: a result alone has the bits that it has among others.
+    dy = rng.standard_normal(dy.shape, "float32")
+    whole = adjoint(dy)
+    check_on_threads(adjoint, dy, whole)
+    for n in range(batch):
+        np.testing.assert_array_equal(adjoint(dy[n : n + 1]), whole[n : n + 1])
+    if padding == "valid":
+        step, extent = np.atleast_1d(strides)[0], kernel[0]
+        rows = tuple(slice(None) if axis != at else slice(step, step + extent) for axis in range(dy.ndim))
+        first = tuple(slice(None) if axis != at else slice(1, 2) for axis in range(dy.ndim))
+        np.testing.assert_array_equal(adjoint(np.ascontiguousarray(dy[rows])), whole[first])
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
     ("kernel", "height", "padding"),
     [((1, 2, 2), 32, "valid"), ((1, 1, 4), 29, ((0, 0), (0, 0), (1, -2)))],  # 32: planes share cache sets
 )

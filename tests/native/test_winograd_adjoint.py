@@ -180,7 +180,7 @@ BITS = [
     ((3, 21, 19, 64), (5, 5, 32, 64), 2, 2),
     # more sources than scratch memory has points for: their sums are cut, at other places for more threads
     ((2, 7, 8, 6, 64), (4, 4, 4, 64, 64), 2, 1),
-    ((2, 6, 5, 9, 64), (4, 3, 7, 64, 64), 2, 1),
+    ((2, 9, 8, 15, 64), (4, 3, 7, 64, 64), 2, 1),
     ((3, 16, 17, 64), (6, 6, 64, 64), 3, 1),
     # more weights than the second cache holds: cut for more tiles, with the panels in one part or two
     ((3, 24, 20, 256), (4, 4, 128, 256), 2, 1),
