@@ -269,9 +269,13 @@ void cut_blocks(Run<T>& r) {
   const index weights = r.runs * r.length * r.c_in * index(sizeof(T));
   // Every box reads and writes all sums once more; large kernels want large boxes, of fewer channels.
   const index enough = weights > l2 / 2 ? 1024 : 256;
+  // Inputs in place come with all of their channels, which the next panels find in the second cache if boxes
+  // are small enough for that. Few sums pay for more boxes.
+  const bool all_channels = !r.x_copied && weights <= l2 / 16;
   const auto elements = [&] {
     r.y_pitch = r.w_taps > 1 ? r.chunk : spread<T>(r.chunk);
-    return r.copied_outputs(true) + r.copied_outputs(false) + r.blocks.x_positions() * r.x_pitch;
+    return r.copied_outputs(true) + r.copied_outputs(false) +
+           r.blocks.x_positions() * (all_channels ? r.c_in : r.x_pitch);
   };
   while (elements() > budget) {
     const bool fewer_channels = !r.y_is_vector && r.w_taps == 1 && r.chunk >= 2 * largest;
@@ -315,10 +319,10 @@ bool lay_out(Run<T>& r, bool y_is_vector) {
     r.panels = ceil_div(vectors, r.panel_vectors);
     r.rest = r.runs;
     r.x_pitch = std::min(vectors, r.panel_vectors) * lanes;
-    cut_blocks(r);
     const index passes = r.runs * ceil_div(r.length, r.table->max_elements[r.panel_vectors - 1]);
     const bool far = r.x.stride[2] * index(sizeof(T)) % 1024 == 0;
     r.x_copied = r.x.stride_c != 1 || r.c_in < lanes || (passes >= 8 && far);
+    cut_blocks(r);
   }
   r.chunks = ceil_div(r.c_out, r.chunk);
   for (int a = 0; a < kAxes; ++a)
