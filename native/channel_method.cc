@@ -30,8 +30,9 @@ constexpr index kMostLineBytes = 256 << 10;  // of all lines in that buffer
 constexpr index kLeastRunBytes = 512;        // that is worth a way around the caches
 constexpr index kFewTerms = 16;              // of a sum, which do not hide its store
 
-// Positions that share weights which the second cache does not hold beside them, at least.
-constexpr index kSharingPositions = 140;
+// Blocks of fewer positions are not cut where those share weights that the second cache does not hold beside
+// them.
+constexpr index kSharingPositions = 280;
 constexpr index kAllTaps = INT64_MAX;
 
 template <class T>
@@ -64,7 +65,6 @@ class ChannelMethod final : public Method<T> {
 
   const Path& path_;
   ChannelPacking<T> packing_;
-  index taps_;  // of the whole kernel
   bool once_;
   Weights<T> borrowed_;                     // the kernel of a single use
   mutable std::atomic<bool> finite_{true};  // zero halos are exact only for finite weights
@@ -112,7 +112,6 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const Weights<T>& kernel, co
     : path_(path), once_(use == Use::once), weights_(0) {
   packing_.shape = shape;
   packing_.table = &kernels<T>(path);
-  taps_ = shape.taps();
   for (int a = 0; a < kAxes; ++a) {
     packing_.classes[a] = classify(shape.kind, shape.k[a], shape.s[a], shape.d[a]);
     packing_.residues[a] = classify(Kind::forward, shape.k[a], shape.s[a], shape.d[a]);
@@ -126,7 +125,7 @@ ChannelMethod<T>::ChannelMethod(const Shape& shape, const Weights<T>& kernel, co
     const index columns = std::min(packing_.dst_channels - c, 2 * lanes);
     const int vectors = columns > lanes ? 2 : 1;
     packing_.panels.push_back({c, columns, vectors, at});
-    at += taps_ * packing_.src_channels * vectors * lanes;
+    at += packing_.elements(packing_.panels.back());
     c += columns;
   }
   packing_.group_weights = at;
@@ -152,7 +151,7 @@ void ChannelMethod<T>::pack_all(const Weights<T>& kernel) const {
   const index panels = index(packing_.panels.size());
   const auto pack_panel = [&](index task) {
     const Panel& panel = packing_.panels[std::size_t(task % panels)];
-    const index slice = packing_.src_channels * panel.vectors * packing_.table->lanes;
+    const index slice = packing_.slice(panel);
     T* dst = weights_.data() + task / panels * packing_.group_weights + panel.weights;
     for (const index tap : order) {
       pack_tap(kernel, task / panels, panel, tap, dst);
@@ -168,7 +167,7 @@ template <class T>
 template <class W>
 void ChannelMethod<T>::pack_rows(const W* slice, int half, const Panel& panel, T* dst) const {
   const KernelTable<T>& table = *packing_.table;
-  const index width = panel.vectors * table.lanes, pitch = packing_.shape.c_in;
+  const index width = packing_.width(panel), pitch = packing_.shape.c_in;
   const auto convert = [&](const W* from, index count, T* to) {
     if constexpr (std::is_same_v<W, T>)
       std::memcpy(to, from, sizeof(T) * std::size_t(count));
@@ -212,7 +211,7 @@ template <class T>
 void ChannelMethod<T>::pack_tap(const Weights<T>& kernel, index group, const Panel& panel, index tap,
                                 T* dst) const {
   const Shape& shape = packing_.shape;
-  const index width = panel.vectors * packing_.table->lanes;
+  const index width = packing_.width(panel);
   const index co = shape.c_out / shape.groups, ci = shape.c_in / shape.groups;
   const index first = tap * co * shape.c_in + group * ci;  // of (co, ci) of c_in
   if (panel.columns < width) std::memset(dst, 0, sizeof(T) * std::size_t(packing_.src_channels * width));
@@ -268,16 +267,16 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   s.axis[2].window(s.axis[2].q_begin, s.axis[2].q_end, lo, hi);
   const bool in_place = s.reads_in_place(src, lo, hi);  // all blocks
 
-  const index panel_width = packing_.panels[0].vectors * packing_.table->lanes;
-  const index tap_bytes = packing_.src_channels * packing_.shape.k[2] * panel_width * index(sizeof(T));
-  const index kernel_bytes = tap_bytes * packing_.shape.k[0] * packing_.shape.k[1];
+  const Panel& widest = packing_.panels[0];
+  const index panel_width = packing_.width(widest);
+  const index tap_bytes = packing_.shape.k[2] * packing_.slice(widest) * index(sizeof(T));  // along d and h
+  const index kernel_bytes = packing_.elements(widest) * index(sizeof(T));
   const bool cut = !packs && !s.along_batch && packing_.shape.kind == Kind::adjoint &&
                    kernel_bytes > std::max(l2_bytes() / 4, tap_bytes);
   s.tap_run = cut ? std::max<index>(l2_bytes() / 16 / tap_bytes, 1) : kAllTaps;
   const index share = scratch_share(packing_.shape, call);
   s.packs = packs;
-  s.packed_elements =
-      packs ? most_taps(call.dst.stride_c != 1 ? 2 : kAxes) * packing_.src_channels * panel_width : 0;
+  s.packed_elements = packs ? most_taps(call.dst.stride_c != 1 ? 2 : kAxes) * packing_.slice(widest) : 0;
   // One block at best: sources come from the third cache faster than weights are packed again.
   const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
   // All blocks are alike, or threads would wait for the one with the rest of the images in it.
@@ -301,7 +300,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   const index most = packs ? budget : std::clamp(share, budget / 4, cut ? 2 * budget : budget);
   const auto shares_weights = [&] {
     return cut && in_place && kernel_bytes > l2_bytes() / 2 &&
-           s.block[0] * s.block[1] * s.block[2] < 2 * kSharingPositions;
+           s.block[0] * s.block[1] * s.block[2] < kSharingPositions;
   };
   while (window_elements(s.block, s.batch_block) > most && !shares_weights() && halve(smallest_w)) {
   }
@@ -434,9 +433,10 @@ struct ChannelMethod<T>::Task {
   std::vector<index> src_offset, weight_offset;
   const Phase* listed[kAxes] = {};
   Met listed_taps[kAxes], listed_run;
-  // The taps along d and h, of a phase in their order, whose products are added now.
+  // The taps along d and h, of a phase in their order, whose products are added now: up to `kAllTaps`, if
+  // sums end with them.
   Met tap_run{0, kAllTaps};
-  bool last_run = true;
+  bool sums_go_on() const { return tap_run.end < kAllTaps; }
 
   // Destinations [begin, end) of a phase along w, some at least, those of them that inputs reach, and the
   // positions of the tiles of these: the same on all lines.
@@ -465,8 +465,8 @@ struct ChannelMethod<T>::Task {
     group = number % packing.shape.groups;
     image = number / packing.shape.groups * plan.batch_block;
     images = std::min(plan.batch_block, call.src.n - image);
-    src_offset.reserve(std::size_t(self.taps_));
-    weight_offset.reserve(std::size_t(self.taps_));
+    src_offset.reserve(std::size_t(packing.shape.taps()));
+    weight_offset.reserve(std::size_t(packing.shape.taps()));
     if (plan.looks_ahead && following < plan.tasks) look_ahead(following);
   }
 
@@ -601,10 +601,10 @@ struct ChannelMethod<T>::Task {
 
   void open_panel(const Panel& next) {
     panel = &next;
-    width = panel->vectors * table.lanes;
+    width = packing.width(*panel);
     kernels = table.channel[panel->vectors - 1];
     largest = table.max_positions[panel->vectors - 1];
-    slice = channels * width;
+    slice = packing.slice(*panel);
     origin = 0;
     listed[2] = nullptr;
     stretched = INT64_MIN;
@@ -763,14 +763,12 @@ struct ChannelMethod<T>::Task {
   template <class Visit>
   void each_run(const Box& box, const Stretch& stretch, Visit visit) {
     const index taps = index(box.pd.cls->taps.size() * box.ph.cls->taps.size());
-    const index run = std::min(plan.tap_run, std::max<index>(taps, 1));
-    for (tap_run = {0, run};; tap_run = {tap_run.end, tap_run.end + run}) {
-      last_run = tap_run.end >= taps;
+    for (index tap = 0; tap == 0 || tap < taps; tap += plan.tap_run) {
+      tap_run = {tap, taps - tap > plan.tap_run ? tap + plan.tap_run : kAllTaps};
       T* line_sums = sums;
       for (index jd = box.d0; jd < box.d1; ++jd)
         for (index jh = box.h0; jh < box.h1; ++jh, line_sums += (stretch.end - stretch.begin) * width)
           visit(jd, jh, line_sums);
-      if (last_run) break;
     }
   }
 
@@ -813,11 +811,11 @@ struct ChannelMethod<T>::Task {
       }
     };
     collect(pd, ph, w.phase, met);  // along w halos meet all taps
-    if (tap_run.begin == 0 && last_run)
+    if (tap_run.begin == 0 && !sums_go_on())
       tiles(w.reached, w.reached_end, w.size);
     else
       go_on(w, from, step, row, dst_step, line_sums);
-    if (!last_run) return;
+    if (sums_go_on()) return;
     if (w.reached > w.begin || w.reached_end < w.end) {  // where no input reaches: the bias alone
       const index size = w.reached < w.reached_end ? largest : w.size;
       tile.taps = 0;
@@ -830,7 +828,7 @@ struct ChannelMethod<T>::Task {
   // the next.
   void go_on(const Stretch& w, const T* from, index step, T* row, index dst_step, T* line_sums) {
     const ChannelTile<T> whole = tile;
-    if (!last_run) {
+    if (sums_go_on()) {
       row = line_sums - w.begin * width;
       dst_step = tile.dst_stride = tile.columns = width;
       tile.dst_stride_c = 1;
@@ -903,13 +901,12 @@ struct ChannelMethod<T>::Task {
       return plan.axis[a].source(p, p.cls->taps[std::size_t(tap)], 0) * source_stride[a];
     };
     for (index td = met[0].begin; td < met[0].end; ++td)
-      for (index th = met[1].begin; th < met[1].end; ++th) {
-        if (td * nh + th < tap_run.begin || td * nh + th >= tap_run.end) continue;
+      for (index th = std::max(met[1].begin, tap_run.begin - td * nh);
+           th < std::min(met[1].end, tap_run.end - td * nh); ++th)
         for (index tw = met[2].begin; tw < (run_of_taps ? std::min<index>(1, nw) : met[2].end); ++tw) {
           src_offset.push_back(offset(0, pd, td) + offset(1, ph, th) + offset(2, pw, tw));
           weight_offset.push_back((before - origin + (td * nh + th) * nw + tw) * slice);
         }
-      }
     tile.src_offset = src_offset.data();
     tile.weight_offset = weight_offset.data();
   }

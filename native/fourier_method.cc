@@ -11,6 +11,7 @@
 
 #include "fourier.h"
 #include "method.h"
+#include "remembered.h"
 #include "schedule.h"
 #include "store_line.h"
 
@@ -61,6 +62,7 @@ class FourierMethod final : public Method<T> {
 
   const Method<T>& direct() const;
   Choice choose(const Call<T>& call) const;
+  Choice find_choice(const Call<T>& call) const;
   Schedule schedule(const Call<T>& call, const Choice& choice) const;
   std::shared_ptr<const Weights> weights(const FourierTiling& tiling, int threads) const;
   void place_taps(const FourierTiling& tiling, index group, index dst, index src, T* samples) const;
@@ -85,8 +87,8 @@ class FourierMethod final : public Method<T> {
   const MakeMethod<T> make_direct_;
   mutable std::once_flag made_;
   mutable std::unique_ptr<Method<T>> direct_;
+  Remembered<std::vector<index>, Choice> choices_;
   mutable std::mutex mutex_;
-  mutable std::map<std::vector<index>, Choice> choices_;
   mutable std::map<std::vector<index>, std::shared_ptr<const Weights>> weights_;
 };
 
@@ -119,11 +121,12 @@ template <class T>
 typename FourierMethod<T>::Choice FourierMethod<T>::choose(const Call<T>& call) const {
   std::vector<index> sizes;
   for (const Axis& a : call.axes) sizes.insert(sizes.end(), {a.i, a.lo, a.o});
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto known = choices_.find(sizes);
-  if (known != choices_.end()) return known->second;
-  if (choices_.size() >= 64) choices_.clear();  // sizes that change at every call must not pile up
-  Choice& c = choices_[sizes];
+  return choices_.of(sizes, [&] { return find_choice(call); });
+}
+
+template <class T>
+typename FourierMethod<T>::Choice FourierMethod<T>::find_choice(const Call<T>& call) const {
+  Choice c;
   double direct = double(shape_.c_in) * double(shape_.c_out) / double(shape_.groups);
   index inputs = shape_.c_in, outputs = shape_.c_out;
   for (int a = 0; a < kAxes; ++a) {

@@ -36,12 +36,12 @@ typename Winograd<T>::Arrays Winograd<T>::arrays_of(const Call<T>& call) {
 
 template <class T>
 WinogradChoice Winograd<T>::choice(const Axis (&axes)[kAxes]) const {
-  return remembered(choices_, sizes_of(axes), [&] { return choose_winograd(packing_, axes, use_); });
+  return choices_.of(sizes_of(axes), [&] { return choose_winograd(packing_, axes, use_); });
 }
 
 template <class T>
 std::shared_ptr<const typename Winograd<T>::Prepared> Winograd<T>::prepared(const Call<T>& call) const {
-  return remembered(prepared_, arrays_of(call), [&] {
+  return prepared_.of(arrays_of(call), [&] {
     const WinogradChoice chosen = choice(call.axes);
     return std::make_shared<const Prepared>(Prepared{chosen, schedule(call, chosen)});
   });

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "method.h"
+#include "remembered.h"
 #include "winograd_axis.h"
 
 namespace ct {
@@ -36,6 +37,10 @@ struct ChannelPacking {
   index src_channels, dst_channels;  // per group
   index group_weights;               // elements per group
 
+  // Elements of a panel's weights: for one source channel, for one tap, and in all.
+  index width(const Panel& panel) const { return panel.vectors * table->lanes; }
+  index slice(const Panel& panel) const { return src_channels * width(panel); }
+  index elements(const Panel& panel) const { return shape.taps() * slice(panel); }
   // Taps of the phases before this one, in packing order.
   index taps_before(const AxisClass& d, const AxisClass& h, const AxisClass& w) const {
     const index nd = index(d.taps.size()), nh = index(h.taps.size());
@@ -121,19 +126,6 @@ class Winograd {
   using Arrays = std::array<index, 3 * kAxes + 2 + 11>;  // and batch, threads, strides, place in a line
   static Sizes sizes_of(const Axis (&axes)[kAxes]);
   static Arrays arrays_of(const Call<T>& call);
-  // What has been found for these numbers, or is now: perhaps by two threads at once, which find the same.
-  template <class Numbers, class Value, class Find>
-  Value remembered(std::map<Numbers, Value>& known, const Numbers& numbers, Find find) const {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      const auto old = known.find(numbers);
-      if (old != known.end()) return old->second;
-    }
-    Value found = find();
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (known.size() >= 64) known.clear();  // sizes that change at every call must not pile up
-    return known[numbers] = std::move(found);
-  }
   WinogradChoice choice(const Axis (&axes)[kAxes]) const;
   std::shared_ptr<const Prepared> prepared(const Call<T>& call) const;
   Schedule schedule(const Call<T>& call, const WinogradChoice& choice) const;
@@ -141,10 +133,10 @@ class Winograd {
 
   const ChannelPacking<T>& packing_;
   const Use use_;
-  mutable std::mutex mutex_;
-  mutable std::map<Sizes, WinogradChoice> choices_;  // of the last images
-  mutable std::map<Arrays, std::shared_ptr<const Prepared>> prepared_;
+  Remembered<Sizes, WinogradChoice> choices_;  // of the last images
+  Remembered<Arrays, std::shared_ptr<const Prepared>> prepared_;
   // Few: one per set of forms, and of phases without, that the sizes of the images have asked for.
+  mutable std::mutex mutex_;
   mutable std::map<std::vector<int>, std::shared_ptr<const Weights>> weights_;
 };
 

@@ -19,7 +19,8 @@ constexpr double kStart = 2500, kInputPerAxis = 8, kOutputPerAxis = 8.5;
 
 // An adjoint whose taps would fill a second cache adds them up in runs, as long as its sums are, and reads
 // channels last where they lie: so much of the cost of other direct sums.
-constexpr double kLongSums = 0.65, kLongSumBytes = 512 << 10;
+constexpr double kLongSums = 0.65;
+constexpr index kLongSumBytes = 512 << 10;
 
 // Weights that no third cache holds come from memory, which two threads wait for at this many vector
 // operations per vector, unless the products take longer; an adjoint, whose sums go on from source to source,
@@ -186,7 +187,7 @@ WinogradChoice choose_winograd(const ChannelPacking<T>& p, const Axis (&axes)[kA
   const double taps = double(p.shape.taps()) * vectors * channels;
   const bool long_sums = p.shape.kind == Kind::adjoint && !p.shape.channels_first &&
                          p.shape.taps() > p.shape.k[2] && p.panels[0].vectors == 2 &&
-                         taps / vectors * 2 * lanes * sizeof(T) > kLongSumBytes;
+                         p.elements(p.panels[0]) * index(sizeof(T)) > kLongSumBytes;
   best.direct = with_waiting(
       best.direct_products * vectors * channels * (long_sums ? kLongSums : 1) + kWeight * taps, taps, p);
   const double weight = kWeight + (use == Use::once ? kPack : 0);

@@ -219,7 +219,7 @@ typename Winograd<T>::Task::Runs Winograd<T>::Task::runs_of(const Family& family
 template <class T>
 ChannelTile<T> Winograd<T>::Task::product_of(const Panel& panel) const {
   static constexpr T zeros[2 * 64 / sizeof(T)] = {};
-  const index width = panel.vectors * table_.lanes;
+  const index width = p_.width(panel);
   ChannelTile<T> product;
   product.src_stride = plan_.pitch;
   product.channels = p_.src_channels;
@@ -236,7 +236,7 @@ ChannelTile<T> Winograd<T>::Task::product_of(const Panel& panel) const {
 template <class T>
 void Winograd<T>::Task::multiply_adding(const Family& family, const Strand* const (&strand)[kAxes],
                                         const Panel& panel, T* products) {
-  const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
+  const index width = p_.width(panel), slice = p_.slice(panel);
   const index largest = table_.max_positions[panel.vectors - 1];
   const Runs runs = runs_of(family, largest);
   const index micro = tile_size(runs.run, largest);
@@ -290,7 +290,7 @@ void Winograd<T>::Task::multiply_adding(const Family& family, const Strand* cons
 template <class T>
 void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&strand)[kAxes],
                                  const Panel& panel, const Sources& sources, const T* weights, T* products) {
-  const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
+  const index width = p_.width(panel), slice = p_.slice(panel);
   const index largest = table_.max_positions[panel.vectors - 1];
   const Runs runs = runs_of(family, largest);
   const Tiles& tiles = runs.tiles;
@@ -376,7 +376,7 @@ void Winograd<T>::Task::multiply(const Family& family, const Strand* const (&str
 template <class T>
 void Winograd<T>::Task::restore(const Family& family, const Tiles& tiles, const Panel& panel,
                                 const Strand* const (&strand)[kAxes], const T* products) {
-  const index width = panel.vectors * table_.lanes, pitch = plan_.in_place ? plan_.pitch : width;
+  const index width = p_.width(panel), pitch = plan_.in_place ? plan_.pitch : width;
   WinogradOutput<T> out;
   out.point_stride = family.all * pitch;
   out.depth = tiles.variant[0]->shape().input;
@@ -447,7 +447,7 @@ void Winograd<T>::Task::sum(const Variant* const (&variant)[kAxes], const Panel&
     }
   }
 
-  const index width = panel.vectors * table_.lanes, slice = p_.src_channels * width;
+  const index width = p_.width(panel), slice = p_.slice(panel);
   const index largest = table_.max_positions[panel.vectors - 1];
   ChannelTile<T> tile;
   tile.channels = p_.src_channels;
@@ -533,7 +533,7 @@ template <class T>
 bool Winograd<T>::Task::aim(index number, index set, const std::vector<int>& along_w,
                             const Strand* const (&strand)[kAxes]) {
   const Panel& panel = p_.panels[std::size_t(number)];
-  const index width = panel.vectors * table_.lanes;
+  const index width = p_.width(panel);
   const index channel = group_ * p_.dst_channels + panel.first;
   const index bias = channel + strand[0]->dst0 * call_.bias_step;
   for (index c = 0; c < width; ++c) bias_[c] = call_.bias && c < panel.columns ? call_.bias[bias + c] : T(0);
@@ -587,7 +587,7 @@ void Winograd<T>::Task::compute(const std::vector<Family>& families, index numbe
                                 const std::vector<int>& along_w, const Strand* (&strand)[kAxes],
                                 const Sources& sources) {
   const Panel& panel = p_.panels[std::size_t(number)];
-  const index slice = p_.src_channels * panel.vectors * table_.lanes;
+  const index slice = p_.slice(panel);
   const WinogradAxis& axis = plan_.axis[2];
   const auto to = [&](const Strand& s) {
     strand[2] = &s;

@@ -68,7 +68,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
   });
   for (const Panel& panel : p.panels) {
     made->panel.push_back(made->group);
-    made->group += products * p.src_channels * panel.vectors * p.table->lanes;
+    made->group += products * p.slice(panel);
   }
   made->data = Buffer<T>(made->group * p.shape.groups);
 
@@ -78,7 +78,7 @@ const typename Winograd<T>::Weights& Winograd<T>::weights(const WinogradChoice& 
   const index panels = index(p.panels.size());
   const auto pack = [&](index item) {
     const Panel& panel = p.panels[std::size_t(item % panels)];
-    const index slice = p.src_channels * panel.vectors * p.table->lanes;
+    const index slice = p.slice(panel);
     const T* from = packed + item / panels * p.group_weights + panel.weights;
     T* to = made->data.data() + item / panels * made->group + made->panel[std::size_t(item % panels)];
     each_class([&](auto& form, auto& parts) {
