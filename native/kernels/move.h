@@ -216,24 +216,6 @@ inline void transpose_blocks(const T* src, ct::index src_stride, ct::index rows,
   }
 }
 
-template <class T, bool Streaming = false>
-void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
-               ct::index dst_stride) {
-  constexpr int lanes = Simd<T>::lanes;
-  // Strips of results, which leave for planes.
-  if (src_stride == columns && columns == kStrip<T> && rows >= lanes)
-    return transpose_blocks<T, kStrip<T>, Streaming>(src, columns, rows, columns, dst, dst_stride);
-  if (!Streaming && src_stride == columns && columns < lanes && rows >= lanes)
-    if (transpose_narrow(src, rows, columns, dst, dst_stride)) return;
-  if (rows < lanes || columns < lanes)
-    return transpose_small(src, src_stride, rows, columns, dst, dst_stride);
-  // Lines of results that lie whole pages apart share the sets of the first cache, which hold eight.
-  if (!Streaming && dst_stride * ct::index(sizeof(T)) % 4096 == 0)
-    transpose_blocks<T, kStrip<T>, false>(src, src_stride, rows, columns, dst, dst_stride);
-  else
-    transpose_blocks<T, lanes, Streaming>(src, src_stride, rows, columns, dst, dst_stride);
-}
-
 template <class T>
 inline void copy_few(const T* src, ct::index count, T* dst) {
   constexpr int few = 16 / int(sizeof(T));
@@ -393,6 +375,36 @@ void interleave(const T* const* rows, ct::index n, ct::index count, T* dst) {
       for (ct::index j = 0; j < count; ++j, dst += n)
         for (ct::index r = 0; r < n; ++r) dst[r] = rows[r][j];
   }
+}
+
+// Whether so few rows are put together by shuffles.
+template <class T>
+constexpr bool interleaves(ct::index n) {
+  return n < Simd<T>::lanes && (n == 2 || n == 4 || n == 6 || n == 8 || n == 10 || n == 12 ||
+                                (kVectorBytes == 64 && (n == 3 || n == 5)));
+}
+
+template <class T, bool Streaming = false>
+void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index columns, T* dst,
+               ct::index dst_stride) {
+  constexpr int lanes = Simd<T>::lanes;
+  // Strips of results, which leave for planes.
+  if (src_stride == columns && columns == kStrip<T> && rows >= lanes)
+    return transpose_blocks<T, kStrip<T>, Streaming>(src, columns, rows, columns, dst, dst_stride);
+  if (!Streaming && src_stride == columns && columns < lanes && rows >= lanes)
+    if (transpose_narrow(src, rows, columns, dst, dst_stride)) return;
+  if (!Streaming && dst_stride == rows && columns >= lanes && interleaves<T>(rows)) {
+    const T* row[lanes];
+    for (ct::index r = 0; r < rows; ++r) row[r] = src + r * src_stride;
+    return interleave(row, rows, columns, dst);
+  }
+  if (rows < lanes || columns < lanes)
+    return transpose_small(src, src_stride, rows, columns, dst, dst_stride);
+  // Lines of results that lie whole pages apart share the sets of the first cache, which hold eight.
+  if (!Streaming && dst_stride * ct::index(sizeof(T)) % 4096 == 0)
+    transpose_blocks<T, kStrip<T>, false>(src, src_stride, rows, columns, dst, dst_stride);
+  else
+    transpose_blocks<T, lanes, Streaming>(src, src_stride, rows, columns, dst, dst_stride);
 }
 
 // The same around the caches, for the usual strides and where dst is aligned to vectors.
