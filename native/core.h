@@ -175,10 +175,13 @@ struct RowTile {
   const T* bias;     // m numbers
   T* dst;            // (m, positions), contiguous rows of dst_stride
   index dst_stride;
-  index rest = 0;            // positions of the last vector to store, 0: all
-  bool streams = false;      // whole vectors, aligned, around the caches
-  const T* ahead = nullptr;  // as many vectors as this tile has, per channel, that will be wanted soon
-  index ahead_stride = 0;
+  index rest = 0;        // positions of the last vector to store, 0: all
+  bool streams = false;  // whole vectors, aligned, around the caches
+  // What will be wanted soon: as many vectors as this tile has, per channel. So many channels in turn fetch
+  // neighbours from a plane, of which `ahead_done` have, and the following ones from the next plane.
+  const T* ahead = nullptr;
+  index ahead_stride = 0;  // between planes
+  index ahead_run = 1, ahead_done = 0;
   // Or rows 2m and 2m + 1, interleaved, go to lines[m] from `at` on, if there is such a line: only elements
   // [begin, end), counted from there, with begin <= end.
   T* const* lines = nullptr;

@@ -324,7 +324,7 @@ struct ProjectionMethod<T>::Task {
     const index pitch = vectors * lanes;
     // Read in place where planes spread over the cache and whole vectors are there.
     if (src.stride[2] == 1 && count % lanes == 0 && src.stride_c * index(sizeof(T)) % 2048 != 0) {
-      multiply(from, src.stride_c, vectors, to, from + tile_vectors(vectors) * lanes, src.stride_c);
+      multiply(from, src.stride_c, vectors, to, from + count, src.stride_c);
       return;
     }
     const T* const next = from + count * src.stride[2];
@@ -343,12 +343,8 @@ struct ProjectionMethod<T>::Task {
     multiply(source, pitch, vectors, to, next, src.stride_c == 1 ? pitch : src.stride_c);
   }
 
-  // Vectors of a tile.
-  index tile_vectors(index vectors) const {
-    return tile_size(vectors, self.table_.row_vectors[self.tile_rows_[0] - 1]);
-  }
-
-  // `ahead`: where channels of what is wanted next are, so many numbers apart.
+  // `ahead`: where channels of what is wanted next are, so many numbers apart. Tiles fetch it channel by
+  // channel, which the processor sees as few streams.
   void multiply(const T* from, index stride_c, index vectors, T* to, const T* ahead, index ahead_stride) {
     const KernelTable<T>& table = self.table_;
     const index channels = self.shape_.src_channels(), zero = 0, lanes = table.lanes;
@@ -360,10 +356,12 @@ struct ProjectionMethod<T>::Task {
     tile.bias = self.no_bias_.data();
     tile.dst_stride = plan.pitch;
     tile.ahead_stride = ahead_stride;
-    const index size = tile_vectors(vectors);
-    for (index v = 0; v < vectors; v += size) {
+    const index size = tile_size(vectors, table.row_vectors[self.tile_rows_[0] - 1]);
+    tile.ahead_run = ceil_div(vectors, size);
+    for (index v = 0, steps = 0; v < vectors; v += size, steps += channels) {
       const index some = std::min(size, vectors - v);
-      tile.ahead = ahead + v * lanes;
+      tile.ahead_done = steps % tile.ahead_run;
+      tile.ahead = ahead + steps / tile.ahead_run * ahead_stride + tile.ahead_done * some * lanes;
       tile.src = from + v * lanes;
       tile.dst = to + v * lanes;
       tile.weights = self.weights_.data() + group * self.group_weights_;

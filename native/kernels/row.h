@@ -22,11 +22,16 @@ template <class T, int M, int V>
     for (int v = 0; v < V; ++v) acc[m][v] = splat(a.bias[m]);
   const T* w = a.weights;
   const T *plane = a.src, *ahead = a.ahead;
+  ct::index left = a.ahead_run - a.ahead_done;
   for (ct::index c = 0; c < a.channels; ++c, plane += a.src_stride_c) {
     if (ahead) {
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) __builtin_prefetch(ahead + v * lanes, 0, 2);
-      ahead += a.ahead_stride;
+      ahead += V * lanes;
+      if (--left == 0) {
+        ahead += a.ahead_stride - a.ahead_run * V * lanes;
+        left = a.ahead_run;
+      }
     }
     for (ct::index t = 0; t < a.taps; ++t, w += M) {
       const T* x = plane + a.src_offset[t];
