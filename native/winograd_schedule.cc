@@ -269,13 +269,18 @@ class Winograd<T>::Scheduler {
     return false;
   }
 
+  // Whether families may have their points one after the other, unless that would end what overlaid windows
+  // or products in place save.
+  bool may_take_turns() const {
+    return s_.planar && !s_.by_turns && s_.families.size() > 1 && !s_.overlaid && !s_.in_place;
+  }
+
   void cut_blocks(index many) {
     // All of a quarter of the arrays is worth having where strands share their tiles, since short blocks copy
     // more of their borders, and where the weights would pass over fewer tiles than share them well.
     const bool shares_tiles = s_.families.size() < s_.axis[2].variants.size();
-    // Before a block is cut, families take turns, unless that would end what overlaid windows or products in
-    // place save.
-    bool may_take_turns = s_.planar && s_.families.size() > 1 && !s_.overlaid && !s_.in_place;
+    // Before a block is cut, families take turns.
+    bool tries_turns = may_take_turns();
     for (;;) {
       count();
       const index points = s_.point_elements + s_.product_sets * s_.product_elements;
@@ -283,9 +288,9 @@ class Winograd<T>::Scheduler {
       const bool fills_share =
           tiles_ > kFewestTiles && s_.elements() > (shares_tiles || tiles_ < many ? most_ : share_);
       if (!fills_cache && !fills_share) return;
-      if (may_take_turns) {
+      if (tries_turns) {
         const index before = s_.elements();
-        may_take_turns = false;
+        tries_turns = false;
         s_.by_turns = true;
         count();
         s_.by_turns = s_.elements() < before;
@@ -303,9 +308,21 @@ class Winograd<T>::Scheduler {
     if (whole)
       s_.batch_block = std::clamp<index>(std::max(budget_ / image, ceil_div(many, image_tiles)), 1,
                                          std::max<index>(call_.src.n, 1));
-    while (s_.batch_block > 1 && count() > kSharingTiles &&
-           s_.elements() > (s_.sources > 1 && tiles_ - image_tiles < many ? most_ : share_))
-      --s_.batch_block;
+    const index wished = s_.batch_block;
+    const auto fit = [&] {
+      s_.batch_block = wished;
+      while (s_.batch_block > 1 && count() > kSharingTiles &&
+             s_.elements() > (s_.sources > 1 && tiles_ - image_tiles < many ? most_ : share_))
+        --s_.batch_block;
+      return s_.batch_block;
+    };
+    const index images = fit();
+    // Images that find no room may find it where families take turns.
+    if (images < wished && may_take_turns()) {
+      s_.by_turns = true;
+      s_.by_turns = fit() > images;
+      if (!s_.by_turns) s_.batch_block = images;
+    }
     // All blocks are alike.
     s_.batch_block = ceil_div(call_.src.n, std::max<index>(ceil_div(call_.src.n, s_.batch_block), 1));
   }
