@@ -384,7 +384,8 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
       }
     return false;
   };
-  const index budget = block_budget() / index(sizeof(T));
+  const index share = scratch_share(shape_, call), whole = block_budget() / index(sizeof(T));
+  const index budget = std::clamp(share / 2, whole / 8, whole);
   while (measure() > budget && halve()) {
   }
   const auto count_tasks = [&] { return call.src.n * shape_.groups * s.count(); };
@@ -424,7 +425,7 @@ typename RowMethod<T>::Schedule RowMethod<T>::schedule(const Call<T>& call) cons
   }
   // The last vector of a plane may begin at its last position.
   const index window = ceil_div(planes * s.plane + lanes, lanes) * lanes;
-  const index left = std::max(scratch_share(shape_, call) - window, kSmallBuffer / index(sizeof(T)));
+  const index left = std::max(share - window, kSmallBuffer / index(sizeof(T)));
   const index rows = most_rows_ * form_.points;
   const index most = std::clamp(buffer_.vectors * std::max(buffer_.rows, most_rows_) / rows, kFewestVectors,
                                 buffer_.vectors);
