@@ -85,6 +85,7 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
   index line_piece;        // positions of a line that pass through the buffer at once
   index tap_run;           // taps along d and h that pass the tiles of a block before the next ones do
   index sum_elements;      // of the lines whose sums go on from one run of taps to the next
+  bool windows_of_runs;    // source lines are copied for a run of taps at a time
   bool streams;            // destinations go around the caches
   bool planar;             // lines of destinations leave a buffer transposed
   bool joins;              // whole lines of all phases of h leave it together
@@ -101,6 +102,12 @@ struct ChannelMethod<T>::Schedule : BlockedAxes {
     const bool halo = !along_batch && (lo < 0 || hi > this->axis[2].src_size);
     const bool spread_out = along_batch || step * index(sizeof(T)) % 4096 != 0;
     return src.stride_c == 1 && !halo && spread_out;
+  }
+  // Lines of the source in a window, from those of a destination to those of its neighbour: all between
+  // them, or those of a run.
+  index line_step() const {
+    const index step = this->axis[1].src_step;
+    return windows_of_runs ? std::min(step, tap_run) : step;
   }
   bool stages_results() const { return planar && streams; }
   // Elements of the buffer that planes pass on their way from the buffer of lines.
@@ -251,18 +258,6 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   };
   s.along_batch = !finite_ || (row < kLongRow && fill(src.n) > fill(row) * (row < 8 ? 0.9 : 1.0));
 
-  const auto window_elements = [&](const index(&block)[kAxes], index images) {
-    index count = images * spread<T>(packing_.src_channels);
-    for (int a = 0; a < kAxes; ++a) {
-      index reach = 0;
-      for (const AxisClass& c : packing_.classes[a])
-        for (const AxisTap& tap : c.taps) reach = std::max(reach, tap.shift);
-      const index windowed = (std::max<index>(block[a], 1) - 1) * s.axis[a].src_step + 1 + reach;
-      count *= a == 2 && !s.along_batch ? windowed : std::min(windowed, s.axis[a].src_size);
-    }
-    return count;
-  };
-
   index lo, hi;
   s.axis[2].window(s.axis[2].q_begin, s.axis[2].q_end, lo, hi);
   const bool in_place = s.reads_in_place(src, lo, hi);  // all blocks
@@ -274,6 +269,26 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   const bool cut = !packs && !s.along_batch && packing_.shape.kind == Kind::adjoint &&
                    kernel_bytes > std::max(l2_bytes() / 4, tap_bytes);
   s.tap_run = cut ? std::max<index>(l2_bytes() / 16 / tap_bytes, 1) : kAllTaps;
+  // Each panel would copy them once more.
+  s.windows_of_runs = cut && !in_place && packing_.panels.size() == 1 && packing_.shape.d[1] == 1 &&
+                      packing_.shape.k[0] == 1 && src.size[0] == 1;
+
+  const auto window_elements = [&](const index(&block)[kAxes], index images) {
+    index count = images * spread<T>(packing_.src_channels);
+    for (int a = 0; a < kAxes; ++a) {
+      index reach = 0;
+      for (const AxisClass& c : packing_.classes[a])
+        for (const AxisTap& tap : c.taps) reach = std::max(reach, tap.shift);
+      const index more = std::max<index>(block[a], 1) - 1;
+      const index windowed = more * s.axis[a].src_step + 1 + reach;
+      if (a == 1 && s.windows_of_runs)
+        count *= more * s.line_step() + s.tap_run;
+      else
+        count *= a == 2 && !s.along_batch ? windowed : std::min(windowed, s.axis[a].src_size);
+    }
+    return count;
+  };
+
   const index share = scratch_share(packing_.shape, call);
   s.packs = packs;
   s.packed_elements = packs ? most_taps(call.dst.stride_c != 1 ? 2 : kAxes) * packing_.slice(widest) : 0;
@@ -297,7 +312,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     return false;
   };
   const index smallest_w = s.along_batch ? 1 : 2 * largest;
-  const index most = packs ? budget : std::clamp(share, budget / 4, cut ? 2 * budget : budget);
+  const index most = packs ? budget : std::clamp(share, budget / 16, cut ? 2 * budget : budget);
   const auto shares_weights = [&] {
     return cut && in_place && kernel_bytes > l2_bytes() / 2 &&
            s.block[0] * s.block[1] * s.block[2] < kSharingPositions;
@@ -341,7 +356,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   }
   // What caches hold need not be fetched.
   const bool planar = src.stride_c != 1 && src.stride[2] == 1;
-  s.looks_ahead = !s.along_batch && packing_.shape.groups == 1 && s.panel_runs == 1 &&
+  s.looks_ahead = !s.along_batch && !s.windows_of_runs && packing_.shape.groups == 1 && s.panel_runs == 1 &&
                   worth_fetching(src, 3) && (src.stride_c == 1 || planar);
   s.fetches_weights =
       !s.looks_ahead && !packs && is_far(packing_.group_weights * packing_.shape.groups * index(sizeof(T)));
@@ -411,7 +426,13 @@ struct ChannelMethod<T>::Task {
   index q[kAxes], q_stop[kAxes];
 
   // The source: the array itself, or a zero-padded channels-last copy of a window.
-  const T* source;  // of source position 0, 0, 0 and the block's first image
+  const T* source;  // of source position 0, 0, 0 and the block's first image, or of what a run of taps reads
+  T* window = nullptr;  // where lines are copied run by run
+  // Of the lines of a copy: columns [lo, hi), of which those outside of [inside, inside_end) are halo.
+  struct Columns {
+    index lo, hi, inside, inside_end;
+    bool have_halo() const { return lo < inside || inside_end < hi; }
+  } columns;
   index source_n, source_stride[kAxes];
   T *buffer, *packed;  // (strip, position, channel) of planar destinations; the weights of tasks that pack
   T* stage;            // what planes pass
@@ -542,15 +563,15 @@ struct ChannelMethod<T>::Task {
         lo[a] = std::max<index>(lo[a], 0);
         hi[a] = std::max(lo[a], std::min(hi[a], plan.axis[a].src_size));
       }
-    const T* const first = src.data + image * src.stride_n + group * channels * src.stride_c;
+    const T* const first = source_of_image(image);
     const index pitch = spread<T>(channels);
-    index positions = 1;  // of one image
-    for (int a = 0; a < kAxes; ++a) positions *= hi[a] - lo[a];
-    const index window = in_place ? 0 : images * positions * pitch;
-    const index elements = window + plan.batch_block * plan.line_elements + plan.packed_elements +
+    const bool runs = plan.windows_of_runs && !in_place && lo[0] < hi[0];
+    const index lines = runs ? (q_stop[1] - q[1] - 1) * plan.line_step() + plan.tap_run : hi[1] - lo[1];
+    const index copied = in_place ? 0 : images * (hi[0] - lo[0]) * lines * (hi[2] - lo[2]) * pitch;
+    const index elements = copied + plan.batch_block * plan.line_elements + plan.packed_elements +
                            plan.staged() + plan.sum_elements + 64;
     T* to = static_cast<T*>(scratch(sizeof(T) * std::size_t(elements)));
-    buffer = to + window;
+    buffer = to + copied;
     packed = buffer + plan.batch_block * plan.line_elements;
     stage = packed + plan.packed_elements;
     sums = stage + plan.staged();
@@ -562,30 +583,57 @@ struct ChannelMethod<T>::Task {
     }
     source_stride[2] = pitch;
     source_stride[1] = (hi[2] - lo[2]) * source_stride[2];
-    source_stride[0] = (hi[1] - lo[1]) * source_stride[1];
+    source_stride[0] = lines * source_stride[1];
     source_n = (hi[0] - lo[0]) * source_stride[0];
+    columns.lo = lo[2], columns.hi = hi[2];
+    columns.inside = std::max<index>(lo[2], 0);
+    columns.inside_end = std::max(columns.inside, std::min(hi[2], plan.axis[2].src_size));
+    if (runs) {
+      window = to;
+      return;
+    }
     source = to - lo[0] * source_stride[0] - lo[1] * source_stride[1] - lo[2] * source_stride[2];
-    const index inside = std::max<index>(lo[2], 0);
-    const index inside_end = std::max(inside, std::min(hi[2], plan.axis[2].src_size));
-    const std::size_t before = std::size_t((inside - lo[2]) * pitch);
-    const std::size_t after = std::size_t((hi[2] - inside_end) * pitch);
     // Lines without halo that follow each other are as good as one line; those that no tap reads are left
     // out.
-    const bool join = before + after == 0 && lines_join(lo, hi);
+    const bool join = !columns.have_halo() && lines_join(lo, hi);
     for (index n = 0; n < images; ++n)
       for (index d = lo[0]; d < hi[0]; ++d, to += source_stride[0])
         for (index h = lo[1], end; h < hi[1] && is_read(0, d); h = end) {
           end = h + 1;
           if (!is_read(1, h)) continue;
           while (join && end < hi[1] && is_read(1, end)) ++end;
-          T* const line = to + (h - lo[1]) * source_stride[1];
-          std::memset(line, 0, sizeof(T) * before);
-          copy_row(table,
-                   first + n * src.stride_n + d * src.stride[0] + h * src.stride[1] + inside * src.stride[2],
-                   src.stride[2], src.stride_c, (end - h) * (inside_end - inside), channels, pitch,
-                   line + before);
-          std::memset(line + source_stride[1] - after, 0, sizeof(T) * after);
+          copy_lines(first + n * src.stride_n + d * src.stride[0] + h * src.stride[1], end - h,
+                     to + (h - lo[1]) * source_stride[1]);
         }
+  }
+
+  const T* source_of_image(index number) const {
+    return call.src.data + number * call.src.stride_n + group * channels * call.src.stride_c;
+  }
+
+  // Copies a line, or lines without halo that follow each other.
+  void copy_lines(const T* from, index count, T* to) const {
+    const index pitch = source_stride[2], stride = call.src.stride[2];
+    const index before = columns.inside - columns.lo, after = columns.hi - columns.inside_end;
+    std::memset(to, 0, sizeof(T) * std::size_t(before * pitch));
+    copy_row(table, from + columns.inside * stride, stride, call.src.stride_c,
+             count * (columns.inside_end - columns.inside), channels, pitch, to + before * pitch);
+    std::memset(to + source_stride[1] - after * pitch, 0, sizeof(T) * std::size_t(after * pitch));
+  }
+
+  // Copies the source lines that a run of taps reads for lines [h0, h1) of destinations.
+  void copy_run(const Phase& ph, index h0, index h1) {
+    const AxisSchedule& h = plan.axis[1];
+    const index taps = std::min(tap_run.end, index(ph.cls->taps.size())) - tap_run.begin;
+    const index step = plan.line_step();
+    for (index j = h0; j < h1; ++j) {
+      const index from = h.source(ph, ph.cls->taps[std::size_t(tap_run.begin)], j);
+      const index own = j + 1 < h1 ? std::min(step, taps) : taps;  // the others are those of the next one
+      for (index t = std::max<index>(0, -from); t < std::min(own, h.src_size - from); ++t)
+        copy_lines(source_of_image(image) + (from + t) * call.src.stride[1], 1,
+                   window + ((j - h0) * step + t) * source_stride[1]);
+    }
+    source = window - h0 * step * source_stride[1] - columns.lo * source_stride[2];
   }
 
   // Whether a tap reads a position of the source: those of an adjoint leave gaps where they are fewer than
@@ -765,6 +813,7 @@ struct ChannelMethod<T>::Task {
     const index taps = index(box.pd.cls->taps.size() * box.ph.cls->taps.size());
     for (index tap = 0; tap == 0 || tap < taps; tap += plan.tap_run) {
       tap_run = {tap, taps - tap > plan.tap_run ? tap + plan.tap_run : kAllTaps};
+      if (window) copy_run(box.ph, box.h0, box.h1);
       T* line_sums = sums;
       for (index jd = box.d0; jd < box.d1; ++jd)
         for (index jh = box.h0; jh < box.h1; ++jh, line_sums += (stretch.end - stretch.begin) * width)
@@ -785,7 +834,7 @@ struct ChannelMethod<T>::Task {
             T* line_sums) {
     Met met[kAxes] = {meet(0, pd, jd), meet(1, ph, jh), {0, index(w.phase.cls->taps.size())}};
     const T* const from = source + jd * plan.axis[0].src_step * source_stride[0] +
-                          jh * plan.axis[1].src_step * source_stride[1];
+                          jh * (window ? plan.line_step() : plan.axis[1].src_step) * source_stride[1];
     const index step = plan.axis[2].src_step * source_stride[2];
     if (plan.along_batch) {
       tile.src_stride = source_n;
@@ -898,6 +947,7 @@ struct ChannelMethod<T>::Task {
     src_offset.clear();
     weight_offset.clear();
     const auto offset = [&](int a, const Phase& p, index tap) {
+      if (a == 1 && window) return (tap - tap_run.begin) * source_stride[a];
       return plan.axis[a].source(p, p.cls->taps[std::size_t(tap)], 0) * source_stride[a];
     };
     for (index td = met[0].begin; td < met[0].end; ++td)

@@ -706,6 +706,9 @@ def test_large_results_may_lie_in_another_order(path, x_shape, w_shape, strides,
         ((40, 40), (21, 21), 1, 8, (5, 13), "valid", 1),
         ((40, 40), (21, 21), 1, 8, (3, 17), "same", 2),  # lines with halos
         ((40, 40), (5, 40), 1, 3, (4, 30), ((50, -3), (0, 13)), 1),  # results that no tap reaches, two panels
+        ((64, 48), (7, 8), 1, (2, 3), (9, 14), "same", 1),  # runs longer than the stride, which share lines
+        ((64, 48), (8, 8), 1, (16, 3), (5, 140), "same", 2),  # and shorter ones; lines in pieces
+        ((1, 64, 48), (7, 8), 1, (1, 2, 3), (5, 9, 14), ((2, 2), (0, 0), (0, 0)), 1),  # no source in front
         ((33, 20), (48, 40), 2, (9, 4), (2, 15), "same", 1),
         ((9, 10, 8), (24, 33), 1, (2, 3, 4), (3, 2, 9), "valid", 1),
     ],
@@ -735,6 +738,38 @@ def test_long_sums_are_added_in_runs(path, layout, kernel, channels, groups, str
         rows = tuple(slice(None) if axis != at else slice(step, step + extent) for axis in range(dy.ndim))
         first = tuple(slice(None) if axis != at else slice(1, 2) for axis in range(dy.ndim))
         np.testing.assert_array_equal(adjoint(np.ascontiguousarray(dy[rows])), whole[first])
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("part", "kernel", "channels", "stride", "size", "padding"),
+    [
+        ("adjoint", 64, 8, 16, 16, "same"),  # windows of all taps would be half of it
+        ("forward", 4, 21, 2, 34, "valid"),
+        ("adjoint", 3, 64, 2, 7, "same"),
+    ],
+)
+def test_workspace_of_small_arrays(path, layout, part, kernel, channels, stride, size, padding):
+    w = np.ones((kernel, kernel, channels, channels), "float32")
+    forward = convtranspose.plan(w, stride, padding, data_format=layout)
+    at = 1 if layout == "channels_last" else 2
+    x_shape = (1, size, size, channels) if at == 1 else (1, channels, size, size)
+    y_shape = forward.output_shape(x_shape)
+    arrays = 4 * (np.prod(x_shape) + np.prod(y_shape)) + w.nbytes
+    plan = Plan(part, w, forward.options)
+    for threads in (1, 2):
+        assert plan.workspace_bytes(x_shape if part == "forward" else y_shape, threads=threads) < arrays / 4
+
+
+@pytest.mark.parametrize("channels", range(2, 18))
+def test_few_planes_become_channels(path, channels):
+    rng = np.random.default_rng(channels)
+    x = rng.integers(-3, 4, (2, channels, 5, 37)).astype("float32")
+    w = rng.integers(-3, 4, (3, 3, 33, channels)).astype("float32")
+    plan = convtranspose.plan(w, 2, "same", data_format="channels_first", algorithm="direct")
+    want = reference.conv_transpose(x, w, 2, "same", data_format="channels_first")
+    check_on_threads(plan, x, want.astype("float32"))
+    assert "channel method" in plan.explain(x.shape)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "channels_first"])
