@@ -288,6 +288,12 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     }
     return count;
   };
+  // What a block keeps in the cache: its window and, unless they are those of few lines, sums that go on.
+  const bool planar_lines = call.dst.stride_c != 1 && call.dst.stride[2] == 1;
+  const auto block_elements = [&] {
+    const index positions = s.block[0] * s.block[1] * s.block[2];
+    return window_elements(s.block, s.batch_block) + (cut && !planar_lines ? positions * panel_width : 0);
+  };
 
   const index share = scratch_share(packing_.shape, call);
   s.packs = packs;
@@ -296,17 +302,16 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   const index budget = (packs ? 4 : 1) * block_budget() / index(sizeof(T));
   // All blocks are alike, or threads would wait for the one with the rest of the images in it.
   s.batch_block = s.along_batch ? tile_size(std::max<index>(src.n, 1), largest * ceil_div(16, largest)) : 1;
-  if (s.along_batch && src.n > largest && window_elements(s.block, s.batch_block) > share)
-    s.batch_block = tile_size(src.n, largest);
+  if (s.along_batch && src.n > largest && block_elements() > share) s.batch_block = tile_size(src.n, largest);
   // The first axis that can be halved. A block whose halves would need nearly the whole window, halo and
   // all, is better left as it is.
   const auto halve = [&](index smallest_w) {
     for (int a = 0; a < kAxes; ++a) {
       const index smallest = a == 2 ? smallest_w : 1, old = s.block[a];
       if (old <= smallest) continue;
-      const index before = window_elements(s.block, s.batch_block);
+      const index before = block_elements();
       s.block[a] = std::max(ceil_div(old, 2), smallest);
-      if (4 * window_elements(s.block, s.batch_block) <= 3 * before) return true;
+      if (4 * block_elements() <= 3 * before) return true;
       s.block[a] = old;
     }
     return false;
@@ -317,7 +322,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
     return cut && in_place && kernel_bytes > l2_bytes() / 2 &&
            s.block[0] * s.block[1] * s.block[2] < kSharingPositions;
   };
-  while (window_elements(s.block, s.batch_block) > most && !shares_weights() && halve(smallest_w)) {
+  while (block_elements() > most && !shares_weights() && halve(smallest_w)) {
   }
 
   const auto count_tasks = [&] {
@@ -329,7 +334,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   index blocks = count_tasks();
   s.panel_run = panels;
   // Few blocks: share out the panels where weights weigh more than pixels, else cut finer.
-  const bool weights_first = packs || packing_.group_weights > 2 * window_elements(s.block, s.batch_block);
+  const bool weights_first = packs || packing_.group_weights > 2 * block_elements();
   if (blocks > 0 && blocks < wanted && weights_first)
     s.panel_run = ceil_div(panels, std::min(panels, ceil_div(wanted, blocks)));
   while (!packs && blocks > 0 && blocks * ceil_div(panels, s.panel_run) < wanted && halve(smallest_w))
@@ -342,8 +347,7 @@ typename ChannelMethod<T>::Schedule ChannelMethod<T>::schedule(const Call<T>& ca
   s.line_piece = std::max<index>(2 * largest, (64 << 10) / index(sizeof(T)) / per_position);
   s.line_elements = (std::min(s.line_piece, s.block[2]) + 1) * per_position;
   // Planar destinations are written by whole lines, of all images of a tile, where a buffer may hold them.
-  s.planar = call.dst.stride_c != 1 && call.dst.stride[2] == 1 &&
-             s.batch_block * s.line_elements * index(sizeof(T)) <= kMostLineBytes;
+  s.planar = planar_lines && s.batch_block * s.line_elements * index(sizeof(T)) <= kMostLineBytes;
   if (!s.planar) s.line_elements = 0;
   join_lines(call, panel_width, s);
   if (s.planar) {

@@ -744,19 +744,20 @@ def test_long_sums_are_added_in_runs(path, layout, kernel, channels, groups, str
 @pytest.mark.parametrize(
     ("part", "kernel", "channels", "stride", "size", "padding"),
     [
-        ("adjoint", 64, 8, 16, 16, "same"),  # windows of all taps would be half of it
-        ("forward", 4, 21, 2, 34, "valid"),
-        ("adjoint", 3, 64, 2, 7, "same"),
+        ("adjoint", 64, (8, 8), 16, 16, "same"),  # windows of all taps would be half of it
+        ("adjoint", 72, (1, 32), 1, 300, "valid"),  # sums that go on, of all results
+        ("forward", 4, (21, 21), 2, 34, "valid"),
+        ("adjoint", 3, (64, 64), 2, 7, "same"),
     ],
 )
-def test_workspace_of_small_arrays(path, layout, part, kernel, channels, stride, size, padding):
-    w = np.ones((kernel, kernel, channels, channels), "float32")
+def test_workspace_of_direct_sums(path, layout, part, kernel, channels, stride, size, padding):
+    w = np.ones((kernel, kernel, *channels), "float32")
     forward = convtranspose.plan(w, stride, padding, data_format=layout)
     at = 1 if layout == "channels_last" else 2
-    x_shape = (1, size, size, channels) if at == 1 else (1, channels, size, size)
+    x_shape = (1, size, size, channels[1]) if at == 1 else (1, channels[1], size, size)
     y_shape = forward.output_shape(x_shape)
     arrays = 4 * (np.prod(x_shape) + np.prod(y_shape)) + w.nbytes
-    plan = Plan(part, w, forward.options)
+    plan = Plan(part, w, forward.options, algorithm="direct")
     for threads in (1, 2):
         assert plan.workspace_bytes(x_shape if part == "forward" else y_shape, threads=threads) < arrays / 4
 
