@@ -17,8 +17,8 @@ constexpr double kInput = 6, kOutput = 17, kWeight = 4, kPack = 56, kPackTap = 4
 // tiles, whose weights are more.
 constexpr double kStart = 2500, kInputPerAxis = 8, kOutputPerAxis = 8.5;
 
-// An adjoint whose taps would fill a second cache adds them up in runs, as long as its sums are, and reads
-// channels last where they lie: so much of the cost of other direct sums.
+// Channels last, the taps of a large adjoint are added up in runs, and its sources read where they lie: so
+// much of the cost of other direct sums, for panels of so many bytes.
 constexpr double kLongSums = 0.65;
 constexpr index kLongSumBytes = 512 << 10;
 
