@@ -494,8 +494,9 @@ struct KernelTable {
                    index dst_stride);
   // dst[n * j + r] = rows[r][j] for r < n: n rows become one
   void (*interleave)(const T* const* rows, index n, index count, T* dst);
-  void (*interleave_streaming)(const T* const* rows, index n, index count, T* dst);  // past the caches
-  bool (*finite)(const T* src, index count);                                         // no infinity, no NaN
+  // Past the caches, where dst is aligned; false where there is no kernel for so many rows.
+  bool (*interleave_streaming)(const T* const* rows, index n, index count, T* dst);
+  bool (*finite)(const T* src, index count);  // no infinity, no NaN
   // The two half types, float16 and bfloat16; steps are between numbers of the half array.
   void (*widen[2])(const std::uint16_t* src, index step, index count, float* dst);
   void (*narrow[2])(const float* src, index count, std::uint16_t* dst, index step);

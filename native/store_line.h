@@ -16,13 +16,16 @@ struct Line {
   index q_begin, q_end, s, lo, length, channels;
   T* dst;  // of destination 0, channel 0
   index stride, stride_c;
-  bool streams = false;  // around the caches, where the destinations are aligned
-  bool passes = false;   // the same by way of a buffer, where they are not
+  bool streams = false;  // a few rows go around the caches
+  bool passes = false;   // any number of them, perhaps by way of a buffer
 };
 
-// Rows become one, around the caches, which takes pieces of a few thousand numbers.
+// More rows than that were not faster around the caches.
+constexpr index kFewRows = 8;
+
+// Rows become one by way of a buffer, around the caches, which takes pieces of a few thousand numbers.
 template <class T>
-void interleave_around(const KernelTable<T>& table, const T* const* rows, index n, index count, T* dst) {
+void interleave_in_pieces(const KernelTable<T>& table, const T* const* rows, index n, index count, T* dst) {
   constexpr index room = 4096;
   T buffer[room];
   const T* at[Line<T>::kMostRows];
@@ -33,6 +36,31 @@ void interleave_around(const KernelTable<T>& table, const T* const* rows, index 
     table.interleave(at, n, some, buffer);
     table.copy_streaming(buffer, 0, 1, some * n, dst + j * n, 0);
   }
+}
+
+// Rows become one, around the caches. Kernels do that from the first aligned number on, which may belong to
+// any row: those before it come behind the others. False where there is no kernel for so many rows, or for so
+// few numbers.
+template <class T>
+bool interleave_around(const KernelTable<T>& table, const T* const* rows, index n, index count, T* dst) {
+  constexpr index kLine = 64 / index(sizeof(T));
+  const index first = index(-reinterpret_cast<std::uintptr_t>(dst) % 64 / sizeof(T));
+  const index row = first % n, column = first / n, whole = count - column - (row > 0);
+  if (whole * n < kLine) return false;
+  const T* turned[Line<T>::kMostRows];
+  for (index r = row; r < n; ++r) turned[r - row] = rows[r] + column;
+  for (index r = 0; r < row; ++r) turned[r + n - row] = rows[r] + column + 1;
+  if (!table.interleave_streaming(turned, n, whole, dst + first)) return false;
+  // What is left at both ends.
+  const auto put = [&](index j, index r, index begin, index end) {
+    for (T* to = dst + begin; to < dst + end; ++to) {
+      *to = rows[r][j];
+      if (++r == n) r = 0, ++j;
+    }
+  };
+  put(0, 0, 0, first);
+  put(column + whole, row, first + whole * n, count * n);
+  return true;
 }
 
 template <class T>
@@ -55,9 +83,11 @@ void store_line(const KernelTable<T>& table, const Line<T>& a) {
   constexpr index most = Line<T>::kMostRows;
   const T* rows[most];
   const auto move = [&](index n, T* to) {
-    if (a.passes) return interleave_around(table, rows, n, fast_end - fast, to);
-    const auto whole = a.streams && a.stride == 1 ? table.interleave_streaming : table.interleave;
-    whole(rows, n, fast_end - fast, to);
+    const index count = fast_end - fast;
+    const bool around = a.passes || (a.streams && a.stride == 1);
+    if (around && n <= kFewRows && interleave_around(table, rows, n, count, to)) return;
+    if (a.passes) return interleave_in_pieces(table, rows, n, count, to);
+    table.interleave(rows, n, count, to);
   };
   const T* at = a.buffer + fast - a.q_begin;
   const index o = a.s * fast - a.lo;

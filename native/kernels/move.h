@@ -407,19 +407,25 @@ void transpose(const T* src, ct::index src_stride, ct::index rows, ct::index col
     transpose_blocks<T, lanes, Streaming>(src, src_stride, rows, columns, dst, dst_stride);
 }
 
-// The same around the caches, for the usual strides and where dst is aligned to vectors.
+// The same around the caches, for the usual strides and where dst is aligned to vectors; false elsewhere.
 template <class T>
-void interleave_streaming(const T* const* rows, ct::index n, ct::index count, T* dst) {
+bool interleave_streaming(const T* const* rows, ct::index n, ct::index count, T* dst) {
   const bool aligned = reinterpret_cast<std::uintptr_t>(dst) % kVectorBytes == 0;
   switch (aligned ? n : 0) {
     case 1:
-      return interleave_some<T, 1, true>(rows, count, dst);
+      interleave_some<T, 1, true>(rows, count, dst);
+      return true;
     case 2:
-      return interleave_some<T, 2, true>(rows, count, dst);
+      interleave_some<T, 2, true>(rows, count, dst);
+      return true;
     case 4:
-      return interleave_some<T, 4, true>(rows, count, dst);
+      interleave_some<T, 4, true>(rows, count, dst);
+      return true;
+    case 8:
+      interleave_some<T, 8, true>(rows, count, dst);
+      return true;
     default:
-      return interleave(rows, n, count, dst);
+      return false;
   }
 }
 

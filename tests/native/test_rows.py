@@ -234,3 +234,21 @@ def test_large_joined_lines_are_those_of_any_place(path, width, dtype):
     np.testing.assert_array_equal(out, want)
     elsewhere = np.empty(out.size + 1, dtype)[1:].reshape(out.shape)
     np.testing.assert_array_equal(plan(x, out=elsewhere, threads=2), want)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 8, 11])
+@pytest.mark.parametrize("shift", [0, 1, 7])
+def test_lines_go_around_the_caches_wherever_they_begin(path, stride, shift):
+    """Vectors that go around the caches begin at any phase; what lies before and behind stays as it was."""
+    rng = np.random.default_rng(11)
+    size, images = 3001, 150 // stride + 1
+    x, w = rng.integers(-3, 4, (1, size, 1)), rng.integers(-3, 4, (2 * stride + 1, 3, 1))
+    want = np.moveaxis(reference.conv_transpose(x, w, stride, "same"), -1, 1).astype("float32")
+    plan = convtranspose.plan(w.astype("float32"), stride, "same", data_format="channels_first")
+    assert "row method" in plan.explain((images, 1, size))
+    memory = np.full(shift + images * want.size + 64, np.nan, "float32")  # several times the second cache
+    out = memory[shift : shift + images * want.size].reshape(images, *want.shape[1:])
+    plan(np.repeat(np.moveaxis(x, -1, 1), images, 0).astype("float32"), out=out, threads=2)
+    assert np.array_equal(out, np.broadcast_to(want, out.shape))
+    assert np.isnan(memory[:shift]).all()
+    assert np.isnan(memory[shift + out.size :]).all()
